@@ -1,0 +1,251 @@
+"""The vocabulary on the wire between the coordinator and its replicas.
+
+Everything that crosses a process boundary is one of the structs below, msgpack-encoded by msgspec. The
+front ends see the same events, so an answer is described in one language from the engine to the record.
+
+The life of a request: ``Started``, any number of ``Step`` and ``Rewound``, then exactly one terminal event
+(``Finished``, ``Stopped``, ``Failed`` or ``Lost``). Log-probabilities are natural logarithms (nats).
+"""
+
+from typing import Literal
+
+import msgspec
+
+from repl.params import Params
+
+Role = Literal["system", "user", "assistant"]
+
+
+class Message(msgspec.Struct, frozen=True, array_like=True):
+    """One turn of a conversation."""
+
+    role: Role
+    text: str
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=True):
+    """One prompt for one model. ``params`` is complete: nothing is left for a backend to default."""
+
+    id: int = 0
+    """Given by the coordinator; unique in its lifetime."""
+    model: str
+    prompt: str
+    params: Params
+    history: tuple[Message, ...] = ()
+    """Earlier turns, oldest first. Only models with a chat template read them."""
+    template: bool = True
+    """Apply the model's chat template, where it has one."""
+    prefix: str = ""
+    """Text the answer is made to begin with; its steps come back with ``forced`` set."""
+    sample: int = 0
+    """Which of several samples of one seed this is; part of the noise key."""
+    lane: Literal["fast", "exact"] = "fast"
+    """``exact`` asks for a fixed batch shape, so that numbers can be compared."""
+
+
+class Started(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=True):
+    """The engine took the request: what it will really feed to the model."""
+
+    id: int
+    prompt_ids: tuple[int, ...]
+    prompt_text: str
+    """The text after template and truncation."""
+    truncated: int = 0
+    """Tokens that truncation removed."""
+    notes: tuple[str, ...] = ()
+    """Visible marks: parameters whose meaning differs or which had no effect here."""
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=True):
+    """One token of an answer."""
+
+    id: int
+    index: int
+    """Position in the answer, contiguous from 0."""
+    token: int
+    piece: bytes
+    """The token's own bytes; may be part of a character."""
+    text: str
+    """What this token adds to the visible text; empty while a character or a stop string is incomplete."""
+    raw_lp: float | None = None
+    """log_softmax of the float32 logits, before any processor, at temperature 1."""
+    proc_lp: float | None = None
+    """Under the renormalised distribution that was drawn from."""
+    search_lp: float | None = None
+    """The native search's own increment (fairseq's ``P-`` values)."""
+    rank: int | None = None
+    """0 when the token was the model's first choice (by ``raw_lp``)."""
+    entropy: float | None = None
+    """Of the raw distribution, in nats."""
+    top: tuple[tuple[int, float, bytes], ...] = ()
+    """Most likely alternatives: (token, raw_lp, piece), best first."""
+    forced: bool = False
+
+
+class Rewound(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=True):
+    """A beam changed its mind: steps from index ``keep`` on are withdrawn and will be sent anew."""
+
+    id: int
+    keep: int
+
+
+class Hypothesis(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """One complete answer of an n-best list."""
+
+    text: str
+    tokens: tuple[int, ...]
+    """With the end-of-sequence token, where the search produced one."""
+    score: float | None = None
+    """The native score the search ranks by."""
+    token_scores: tuple[float, ...] = ()
+    """``search_lp`` for each of ``tokens``."""
+    alignment: tuple[tuple[int, int], ...] = ()
+    """(source position, target position) pairs."""
+    raw_text: str = ""
+    """Before BPE removal and detokenisation, where that differs (fairseq's ``H-`` line)."""
+
+
+FinishReason = Literal["eos", "stop", "length"]
+
+
+class Finished(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=True):
+    """The answer is complete."""
+
+    id: int
+    reason: FinishReason
+    text: str
+    """The whole answer; authoritative over the joined ``Step.text`` (stop strings are cut here)."""
+    hypotheses: tuple[Hypothesis, ...] = ()
+    """Best first; empty where the answer is just the steps."""
+    batch: int = 1
+    """Largest number of rows this request shared a forward pass with, itself included."""
+
+
+class Stopped(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=True):
+    """Ended early on demand; the steps so far stand."""
+
+    id: int
+    reason: Literal["user", "deadline", "closing"] = "user"
+
+
+class Error(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """What went wrong and what to do about it."""
+
+    kind: str
+    """A stable word: ``prompt_too_long``, ``empty_prompt``, ``bad_parameter``, ``out_of_memory``, ``nan_logits``,
+    ``missing_file``, ``not_a_checkpoint``, ``untrusted``, ``missing_package``, ``unsupported``, ``crashed``,
+    ``hung``, ``queue_full``, ``internal``."""
+    message: str
+    hint: str = ""
+    """What the user can do next."""
+    detail: str = ""
+    """Longer material, such as the last lines a process wrote."""
+
+
+class Failed(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=True):
+    """The engine could not answer; the replica lives on."""
+
+    id: int
+    error: Error
+
+
+class Lost(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=True):
+    """The replica went away after part of the answer had been shown. Made by the coordinator."""
+
+    id: int
+    error: Error
+
+
+Terminal = Finished | Stopped | Failed | Lost
+Event = Started | Step | Rewound | Finished | Stopped | Failed | Lost
+
+
+class Capabilities(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """What a loaded model can do; sent once, when the replica is ready."""
+
+    kind: Literal["causal", "seq2seq", "echo"]
+    slots: int
+    """How many requests it serves at once."""
+    max_prompt: int | None = None
+    """Longest prompt in tokens, where there is a limit."""
+    vocab_size: int | None = None
+    vocab_fingerprint: str = ""
+    """sha256 over the ordered (id, bytes) pairs: equal for models that share a vocabulary."""
+    chat: bool = False
+    """Has a chat template, so earlier turns and the system prompt are used."""
+    checkpoint_hash: str = ""
+    dtype: str = ""
+    parameters: int | None = None
+    """Number of weights."""
+    notes: tuple[str, ...] = ()
+
+
+class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """What a replica needs to load a model."""
+
+    name: str
+    backend: str
+    path: str
+    """A folder or file, or a hub name; for a fairseq ensemble, paths joined by ':'."""
+    data: str | None = None
+    """Folder with the dictionaries, where a backend needs one."""
+    dtype: str = "auto"
+    slots: int | None = None
+    prompt_template: str | None = None
+    """Text with ``{prompt}`` in it, put round every prompt."""
+    trust: tuple[str, ...] = ()
+    """``sha256:...`` of the files that may run code when loaded, or ``remote-code`` for a hub model's own code."""
+    options: dict[str, object] = {}
+    """Backend-specific settings."""
+
+
+# -- parent to child -------------------------------------------------------------------------------------
+
+
+class Load(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=True):
+    """The first message a child receives."""
+
+    model: ModelSpec
+    device: str
+    """``cpu`` or ``cuda:0``; the child sees only its own devices."""
+    threads: int
+
+
+class Cancel(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=True):
+    id: int
+
+
+class Shutdown(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=True):
+    """Finish nothing more and exit."""
+
+
+ToChild = Load | Request | Cancel | Shutdown
+
+# -- child to parent -------------------------------------------------------------------------------------
+
+
+class Loading(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=True):
+    stage: str
+    fraction: float | None = None
+    """0 to 1, where it can be known."""
+
+
+class Ready(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=True):
+    capabilities: Capabilities
+
+
+class LoadFailed(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=True):
+    error: Error
+
+
+class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=True):
+    """Sent by a thread of its own about once a second."""
+
+    steps: int
+    """Engine steps so far: a count that stands still while requests run tells of a hang."""
+    memory: int
+    """Bytes: resident memory on a CPU, allocated device memory on a GPU."""
+
+
+FromChild = Loading | Ready | LoadFailed | Heartbeat | Started | Step | Rewound | Finished | Stopped | Failed
+"""A frame from a child holds a list of these: all that one engine step produced."""

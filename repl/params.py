@@ -1,0 +1,241 @@
+"""One parameter vocabulary, and what each backend makes of it.
+
+Front ends and configuration speak these names only. A backend declares how it supports each one
+(``Support``); a value that it cannot honour is an error or a visible mark, never silently dropped.
+"""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+import msgspec
+
+
+class Params(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """Complete decoding settings of one request."""
+
+    temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    beam: int = 1
+    n: int = 1
+    length_penalty: float = 1.0
+    repetition_penalty: float = 1.0
+    no_repeat_ngram: int = 0
+    unkpen: float = 0.0
+    max_new: int = 128
+    min_new: int = 0
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    logprobs: int = 0
+    truncate: Literal["off", "left", "right"] = "off"
+
+
+Value = float | int | str | tuple[str, ...] | None
+
+
+class Parameter(msgspec.Struct, frozen=True, kw_only=True):
+    """One name of the vocabulary."""
+
+    name: str
+    kind: Literal["int", "float", "strings", "choice"]
+    help: str
+    low: float | None = None
+    high: float | None = None
+    low_open: bool = False
+    """``low`` itself is not allowed."""
+    choices: tuple[str, ...] = ()
+    optional: bool = False
+    """May be ``none``."""
+
+    @property
+    def default(self) -> Value:
+        return getattr(Params(), self.name)  # type: ignore[no-any-return]
+
+    def allowed(self) -> str:
+        """The allowed values in words."""
+        if self.kind == "choice":
+            return "one of " + ", ".join(self.choices)
+        if self.kind == "strings":
+            return "text; several separated by commas, \\n for a new line, or 'none'"
+        what = "a whole number" if self.kind == "int" else "a number"
+        if self.low is not None and self.high is not None:
+            what += f" {'above' if self.low_open else 'from'} {self.low:g} {'up ' if self.low_open else ''}to {self.high:g}"
+        elif self.low is not None:
+            what += f" {'above' if self.low_open else 'of at least'} {self.low:g}"
+        return what + (" or 'none'" if self.optional else "")
+
+
+PARAMETERS: Mapping[str, Parameter] = {
+    p.name: p
+    for p in (
+        Parameter(
+            name="temperature", kind="float", low=0, high=100, help="0 is greedy; higher is more varied"
+        ),
+        Parameter(name="top_k", kind="int", low=0, help="draw from the k most likely tokens; 0 is off"),
+        Parameter(
+            name="top_p",
+            kind="float",
+            low=0,
+            high=1,
+            low_open=True,
+            help="draw from the smallest set of this probability",
+        ),
+        Parameter(
+            name="min_p",
+            kind="float",
+            low=0,
+            high=1,
+            help="drop tokens below this share of the most likely one",
+        ),
+        Parameter(name="beam", kind="int", low=1, high=256, help="beam width; 1 is no beam search"),
+        Parameter(
+            name="n", kind="int", low=1, high=256, help="answers wanted: hypotheses of a beam, or samples"
+        ),
+        Parameter(
+            name="length_penalty",
+            kind="float",
+            low=-10,
+            high=10,
+            help="exponent of the length that divides a beam's score",
+        ),
+        Parameter(
+            name="repetition_penalty",
+            kind="float",
+            low=0,
+            high=100,
+            low_open=True,
+            help="above 1 makes repeated tokens less likely",
+        ),
+        Parameter(name="no_repeat_ngram", kind="int", low=0, help="no n-gram of this size twice; 0 is off"),
+        Parameter(
+            name="unkpen", kind="float", low=-1000, high=1000, help="taken off the unknown token's score"
+        ),
+        Parameter(
+            name="max_new",
+            kind="int",
+            low=1,
+            high=1_000_000,
+            help="most tokens in an answer, end token included",
+        ),
+        Parameter(
+            name="min_new", kind="int", low=0, high=1_000_000, help="fewest tokens before the end token"
+        ),
+        Parameter(name="stop", kind="strings", help="strings that end the answer"),
+        Parameter(
+            name="seed",
+            kind="int",
+            low=0,
+            high=2**63 - 1,
+            optional=True,
+            help="of the sampler; none draws a fresh one and records it",
+        ),
+        Parameter(name="logprobs", kind="int", low=0, high=100, help="alternatives reported for each token"),
+        Parameter(
+            name="truncate",
+            kind="choice",
+            choices=("off", "left", "right"),
+            help="which end of a too long prompt to cut",
+        ),
+    )
+}
+
+
+class ParamError(ValueError):
+    """A name or a value outside the vocabulary; the message says what is allowed."""
+
+
+def parameter(name: str) -> Parameter:
+    """The named parameter; ``ParamError`` names the nearest one."""
+    key = name.strip().lower().replace("-", "_")
+    if key in PARAMETERS:
+        return PARAMETERS[key]
+    near = difflib.get_close_matches(key, PARAMETERS, n=1)
+    hint = f"did you mean '{near[0]}'?" if near else "known are " + ", ".join(PARAMETERS)
+    raise ParamError(f"unknown parameter '{name}': {hint}")
+
+
+def check(name: str, value: object) -> Value:
+    """``value`` as the type and in the range of ``name``; accepts what YAML or a caller holds."""
+    p = parameter(name)
+    if value is None and p.optional:
+        return None
+    fault = ParamError(f"{p.name} = {value!r} is not allowed: it must be {p.allowed()}")
+    if p.kind == "strings":
+        items = [value] if isinstance(value, str) else value
+        if not isinstance(items, list | tuple) or not all(isinstance(s, str) and s for s in items):
+            raise fault
+        return tuple(items)
+    if p.kind == "choice":
+        text = "off" if value is False else str(value)  # YAML reads a bare `off` as a boolean
+        if text not in p.choices:
+            raise fault
+        return text
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise fault
+    if p.kind == "int":
+        if value != value // 1:
+            raise fault
+        value = int(value)
+    else:
+        value = float(value)
+    below = p.low is not None and (value < p.low or (p.low_open and value == p.low))
+    if value != value or below or (p.high is not None and value > p.high):
+        raise fault
+    return value
+
+
+def parse(name: str, text: str) -> Value:
+    """The value of ``name`` as typed by a user."""
+    p = parameter(name)
+    text = text.strip()
+    if p.kind == "choice":
+        return check(name, text.lower())
+    if text.lower() == "none" and (p.optional or p.kind == "strings"):
+        return None if p.optional else ()
+    if p.kind == "strings":
+        parts = [part.replace("\\n", "\n").replace("\\t", "\t") for part in text.split(",")]
+        return check(name, [part for part in parts if part])
+    try:
+        number: float = int(text) if p.kind == "int" else float(text)
+    except ValueError:
+        raise ParamError(f"{p.name} = '{text}' is not allowed: it must be {p.allowed()}") from None
+    return check(name, number)
+
+
+def resolve(*layers: Mapping[str, Value]) -> Params:
+    """Built-in defaults overlaid by each layer in turn (model defaults, then the user's settings)."""
+    merged: dict[str, object] = {}
+    for layer in layers:
+        merged.update({k: check(k, v) for k, v in layer.items()})
+    return Params(**merged)  # type: ignore[arg-type]
+
+
+def changed(params: Params) -> dict[str, Value]:
+    """The parameters whose value is not the built-in default."""
+    defaults = Params()
+    return {n: getattr(params, n) for n in PARAMETERS if getattr(params, n) != getattr(defaults, n)}
+
+
+class Support(msgspec.Struct, frozen=True):
+    """How a backend honours one parameter."""
+
+    level: Literal["exact", "differs", "none"]
+    native: str = ""
+    """The backend's own name and rule."""
+    note: str = ""
+    """Where the meaning differs."""
+
+
+SupportTable = Mapping[str, Support]
+
+
+def unsupported(params: Params, table: SupportTable) -> list[str]:
+    """Names set away from their default that a backend cannot honour."""
+    return [n for n in changed(params) if table.get(n, Support("none")).level == "none"]
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The closest of ``known`` to ``word``, if any is close."""
+    return next(iter(difflib.get_close_matches(word, list(known), n=1)), None)
