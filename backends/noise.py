@@ -1,7 +1,7 @@
 """The sampler's noise, keyed by (seed, sample, position, token).
 
 Every backend that samples draws ``argmax(log p + g)`` with standard Gumbel noise ``g`` (the Gumbel-max
-trick: the draw follows ``p`` exactly). The noise does not come from a generator with state but is computed from
+trick: the draw follows ``p`` exactly). The noise comes from no generator with state but is computed from
 its key by a counter-based hash, so a draw depends on nothing but its own distribution and key: not on the
 batch, the replica, the device or what was drawn before. Two models that share a vocabulary and a seed are
 coupled: they disagree only as far as their distributions do (arXiv 2502.01754).
