@@ -1,0 +1,131 @@
+"""Measure the demo models as they lie in the package: `python -m repl.demo.evaluate [NAME ...]`.
+
+The language models are measured by their loss on docstrings of modules that were held out of the training,
+the fairseq models by exact match on held-out numbers and on every number below 1000, decoded by fairseq's own
+generator. No generating code of this package takes part, so that its figures can be held against these.
+"""
+
+import argparse
+import math
+from argparse import Namespace
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from repl.demo import MODELS, corpus, model_path, number_words
+
+_BATCH = 128
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print one line of figures for each model that is named, or for all."""
+    parser = argparse.ArgumentParser(
+        prog="python -m repl.demo.evaluate", description="Measure the demo models."
+    )
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"one of {', '.join(MODELS)}; all by default"
+    )
+    names = parser.parse_args(arguments).names
+    for name in names or MODELS:
+        model_path(name)
+        figures = measure_lm(name) if name.startswith("lm-") else measure_numbers(name)
+        print(f"{name}: " + ", ".join(f"{key} {value}" for key, value in figures.items()), flush=True)
+
+
+def measure_lm(name: str) -> dict[str, str]:
+    """Held-out loss of a language model: nats for each token, perplexity, and bits for each byte of text."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = model_path(name)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    texts = corpus.split(corpus.documents()).held_out
+    nats, tokens = 0.0, 0
+    for text in texts:
+        ids = torch.tensor([*tokenizer.backend_tokenizer.encode(text).ids, tokenizer.eos_token_id])
+        for start in range(0, len(ids) - 1, model.config.max_position_embeddings):
+            window = ids[start : start + model.config.max_position_embeddings + 1]
+            with torch.no_grad():
+                logits = model(input_ids=window[None, :-1]).logits[0]
+            nats += torch.nn.functional.cross_entropy(logits, window[1:], reduction="sum").item()
+            tokens += len(window) - 1
+    size = sum(len(text.encode()) for text in texts)
+    return {
+        "held-out loss": f"{nats / tokens:.3f} nats/token",
+        "perplexity": f"{math.exp(nats / tokens):.1f}",
+        "bits/byte": f"{nats / math.log(2) / size:.3f}",
+        "tokens": f"{tokens}",
+        "text": corpus.digest(texts),
+    }
+
+
+def measure_numbers(name: str) -> dict[str, str]:
+    """Exact match of a fairseq model on held-out numbers, and on all below 1000 with and without "and"."""
+    decode = _Decoder(name)
+    small = range(1000)
+    sets = {
+        "held-out": (number_words.split().test, "and"),
+        "0 to 999": (small, "and"),
+        '0 to 999 without "and"': (small, ""),
+    }
+    figures = {}
+    for title, (numbers, joiner) in sets.items():
+        answers = decode([number_words.to_words(number, joiner) for number in numbers])
+        right = sum(
+            answer == number_words.to_digits(number) for answer, number in zip(answers, numbers, strict=True)
+        )
+        figures[title] = f"{right}/{len(answers)}"
+    return figures
+
+
+class _Decoder:
+    """A fairseq model with its generator: beam 5 for the translation model, greedy for the language model."""
+
+    def __init__(self, name: str) -> None:
+        from backends.fairseq import compat
+
+        compat.load()
+        from fairseq.checkpoint_utils import load_model_ensemble_and_task
+
+        folder = model_path(name)
+        self.is_lm = name == "numlm"
+        models, _, self.task = load_model_ensemble_and_task(
+            [str(folder / "model.pt")], arg_overrides={"data": str(folder)}
+        )
+        self.models = [model.eval() for model in models]
+        settings = Namespace(beam=1 if self.is_lm else 5, max_len_a=0, max_len_b=40)
+        self.generator = self.task.build_generator(self.models, settings)
+
+    def __call__(self, lines: list[str]) -> list[str]:
+        """What the model makes of each line; lines of one length share a batch, so that none is padded."""
+        prompts = [f"{line} is" if self.is_lm else line for line in lines]
+        groups: dict[int, list[int]] = defaultdict(list)
+        for place, prompt in enumerate(prompts):
+            groups[len(prompt.split())].append(place)
+        answers = [""] * len(lines)
+        for places in groups.values():
+            for start in range(0, len(places), _BATCH):
+                chosen = places[start : start + _BATCH]
+                for place, answer in zip(chosen, self._batch([prompts[p] for p in chosen]), strict=True):
+                    answers[place] = answer
+        return answers
+
+    def _batch(self, prompts: list[str]) -> list[str]:
+        import torch
+
+        source, target = self.task.source_dictionary, self.task.target_dictionary
+        rows = [
+            source.encode_line(p, add_if_not_exist=False, append_eos=not self.is_lm).long() for p in prompts
+        ]
+        tokens = torch.stack(rows)
+        lengths = torch.full((len(rows),), tokens.size(1))
+        sample: dict[str, Any] = {"id": torch.arange(len(rows))}
+        sample["net_input"] = {"src_tokens": tokens, "src_lengths": lengths}
+        found = self.task.inference_step(self.generator, self.models, sample)
+        skipped = tokens.size(1) if self.is_lm else 0
+        return [target.string(hypotheses[0]["tokens"][skipped:]) for hypotheses in found]
+
+
+if __name__ == "__main__":
+    main()
