@@ -1,0 +1,1 @@
+"""The commands, defined once for every front end."""
