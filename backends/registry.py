@@ -26,7 +26,7 @@ def find(name: str) -> type[Backend]:
 
 
 def recognise(path: Path) -> str | None:
-    """The backend whose checkpoint ``path`` looks like, if exactly one or the first in name order claims it."""
+    """The first backend, in name order, that takes ``path`` for one of its checkpoints."""
     return next((name for name in names() if find(name).recognises(path)), None)
 
 

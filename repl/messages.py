@@ -132,7 +132,8 @@ class Error(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """What went wrong and what to do about it."""
 
     kind: str
-    """A stable word: ``prompt_too_long``, ``empty_prompt``, ``bad_parameter``, ``out_of_memory``, ``nan_logits``,
+    """A stable word: ``prompt_too_long``, ``empty_prompt``, ``bad_parameter``, ``out_of_memory``,
+    ``nan_logits``,
     ``missing_file``, ``not_a_checkpoint``, ``untrusted``, ``missing_package``, ``unsupported``, ``crashed``,
     ``hung``, ``queue_full``, ``internal``."""
     message: str
@@ -194,7 +195,7 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     prompt_template: str | None = None
     """Text with ``{prompt}`` in it, put round every prompt."""
     trust: tuple[str, ...] = ()
-    """``sha256:...`` of the files that may run code when loaded, or ``remote-code`` for a hub model's own code."""
+    """``sha256:...`` of each file that may run code when loaded; ``remote-code`` for a hub model's own code."""
     options: dict[str, object] = {}
     """Backend-specific settings."""
 
@@ -209,9 +210,13 @@ class Load(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=True)
     device: str
     """``cpu`` or ``cuda:0``; the child sees only its own devices."""
     threads: int
+    cores: tuple[int, ...] = ()
+    """CPU cores to stay on; empty leaves that to the system."""
 
 
 class Cancel(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=True):
+    """Drop a request; answered by ``Stopped`` unless it has ended already."""
+
     id: int
 
 
@@ -225,16 +230,22 @@ ToChild = Load | Request | Cancel | Shutdown
 
 
 class Loading(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=True):
+    """How far a load is."""
+
     stage: str
     fraction: float | None = None
     """0 to 1, where it can be known."""
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=True):
+    """The model is loaded and has done a warm-up."""
+
     capabilities: Capabilities
 
 
 class LoadFailed(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=True):
+    """The model cannot be loaded; the process ends."""
+
     error: Error
 
 
@@ -247,5 +258,5 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=
     """Bytes: resident memory on a CPU, allocated device memory on a GPU."""
 
 
-FromChild = Loading | Ready | LoadFailed | Heartbeat | Started | Step | Rewound | Finished | Stopped | Failed
+FromChild = Loading | Ready | LoadFailed | Heartbeat | Event
 """A frame from a child holds a list of these: all that one engine step produced."""

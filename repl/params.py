@@ -51,6 +51,7 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def default(self) -> Value:
+        """The built-in value."""
         return getattr(Params(), self.name)  # type: ignore[no-any-return]
 
     def allowed(self) -> str:
@@ -60,10 +61,10 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
         if self.kind == "strings":
             return "text; several separated by commas, \\n for a new line, or 'none'"
         what = "a whole number" if self.kind == "int" else "a number"
-        if self.low is not None and self.high is not None:
-            what += f" {'above' if self.low_open else 'from'} {self.low:g} {'up ' if self.low_open else ''}to {self.high:g}"
-        elif self.low is not None:
-            what += f" {'above' if self.low_open else 'of at least'} {self.low:g}"
+        if self.low is not None:
+            what += f" above {self.low:g}" if self.low_open else f" of at least {self.low:g}"
+        if self.high is not None:
+            what += f" and at most {self.high:g}" if self.low is not None else f" of at most {self.high:g}"
         return what + (" or 'none'" if self.optional else "")
 
 

@@ -1,0 +1,292 @@
+"""Takes requests from every front end and gives each to the least busy replica of its model.
+
+A request waits in one central queue until a replica has a free slot, and is bound to it only then: while
+answer lengths are unknown, no policy that binds earlier waits less. Replicas may die at any time; no request
+is lost, doubled, or left without an end by it. All of it runs on one asyncio loop and is not thread-safe.
+"""
+
+import asyncio
+import itertools
+import random
+import time
+from collections.abc import Callable, Sequence
+from types import TracebackType
+
+import msgspec
+
+from repl.messages import Error, Failed, Lost, Request, Stopped
+from repl.pool import local
+from repl.pool.plan import Limits, ReplicaPlan, ReplicaStatus
+from repl.pool.queue import FairQueue
+from repl.pool.replica import Launcher, Replica
+from repl.pool.ticket import Sink, StopReason, Ticket
+
+TICK = 0.5
+"""Seconds between two looks at rates and hangs."""
+
+
+class Refused(Exception):
+    """A request that was not taken; ``error`` says why and what to do."""
+
+    def __init__(self, error: Error) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+class QueueFull(Refused):
+    """As many requests wait as are allowed to."""
+
+
+class Unavailable(Refused):
+    """No such model, replica or device."""
+
+
+class _Group:
+    """The replicas of one model and what waits for them."""
+
+    def __init__(self) -> None:
+        self.replicas: list[Replica] = []
+        self.queue = FairQueue()
+
+
+class Coordinator:
+    """Use as an async context manager: entering starts the replicas without waiting for them."""
+
+    def __init__(
+        self,
+        plans: Sequence[ReplicaPlan],
+        *,
+        queue_limit: int = 1024,
+        launch: Launcher = local.launch,
+        limits: Limits | None = None,
+    ) -> None:
+        self._limits = limits or Limits()
+        self._queue_limit = queue_limit
+        self._groups: dict[str, _Group] = {}
+        self._replicas: dict[str, Replica] = {}
+        self._tickets: dict[int, Ticket] = {}
+        self._ids = itertools.count(1)
+        self._watchers: list[Callable[[ReplicaStatus], None]] = []
+        self._ticker: asyncio.Task[None] | None = None
+        self._closed = False
+        self._changed = asyncio.Event()
+        for plan in plans:
+            if plan.name in self._replicas:
+                raise ValueError(f"two replicas are named {plan.name}")
+            replica = Replica(plan, launch, self._limits, self)
+            self._replicas[plan.name] = replica
+            self._groups.setdefault(plan.model.name, _Group()).replicas.append(replica)
+
+    async def __aenter__(self) -> "Coordinator":
+        for replica in self._replicas.values():
+            replica.start()
+        self._ticker = asyncio.create_task(self._tick())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    # -- requests ------------------------------------------------------------------------------------------
+
+    def submit(
+        self,
+        request: Request,
+        *,
+        user: str = "user",
+        interactive: bool = True,
+        pin: str | None = None,
+        home: str | None = None,
+        deadline: float | None = None,
+        sink: Sink | None = None,
+    ) -> Ticket:
+        """Queue a request; it gets its id here.
+
+        ``pin`` keeps it to a replica (``lm/0``) or to a device (``cuda:1``, ``gpu1``, ``cpu:0``); ``home``
+        names the replica to prefer; ``deadline`` is in seconds from now. ``sink`` is called on the loop with
+        each event, never before this returns. Raises ``QueueFull`` or ``Unavailable``.
+        """
+        group = self._group(request.model)
+        pinned = self._pinned(group, request.model, pin) if pin else None
+        if len(group.queue) >= self._queue_limit:
+            raise QueueFull(
+                Error(
+                    kind="queue_full",
+                    message=f"{len(group.queue)} requests wait for {request.model}: the queue is full",
+                    hint="wait for some to end, /stop them, or raise queue_limit in the configuration",
+                )
+            )
+        ticket = Ticket(
+            msgspec.structs.replace(request, id=next(self._ids)),
+            user=user,
+            interactive=interactive,
+            pin=pinned,
+            home=home,
+            sink=sink,
+            cancel=self._cancel,
+            ended=self._ended,
+        )
+        self._tickets[ticket.request.id] = ticket
+        if deadline is not None:
+            ticket.expire_in(deadline)
+        group.queue.push(ticket)
+        if any(replica.free for replica in group.replicas):
+            self._dispatch(group)
+        else:
+            asyncio.get_running_loop().call_soon(self._fail_hopeless, group)
+        return ticket
+
+    def _group(self, model: str) -> _Group:
+        if model in self._groups:
+            return self._groups[model]
+        known = ", ".join(self._groups) or "none"
+        raise Unavailable(
+            Error(kind="unsupported", message=f"there is no model '{model}'", hint=f"known: {known}")
+        )
+
+    def _pinned(self, group: _Group, model: str, pin: str) -> frozenset[str]:
+        device = f"cuda:{pin[3:]}" if pin.startswith("gpu") and pin[3:].isdigit() else pin
+        names = frozenset(r.name for r in group.replicas if pin == r.name or device == r.plan.device)
+        if names:
+            return names
+        known = ", ".join(f"{r.name} on {r.plan.device}" for r in group.replicas)
+        raise Unavailable(
+            Error(kind="unsupported", message=f"{model} has no replica '{pin}'", hint=f"it has {known}")
+        )
+
+    def _dispatch(self, group: _Group) -> None:
+        """Bind waiting requests to free slots: the home replica if it is free, else the least busy one."""
+        free = {replica.name: replica for replica in group.replicas if replica.free > 0}
+        while free and (ticket := group.queue.pop(free)) is not None:
+            replica = free.get(ticket.home or "")
+            if replica is None or (ticket.pin and replica.name not in ticket.pin):
+                able = [r for r in free.values() if ticket.pin is None or r.name in ticket.pin]
+                replica = min(able, key=lambda r: (r.load, random.random()))  # noqa: S311
+            replica.take(ticket)
+            if replica.free <= 0:
+                del free[replica.name]
+
+    def _cancel(self, ticket: Ticket, reason: StopReason) -> None:
+        if ticket.done:
+            return
+        ticket.stopping = reason
+        if ticket.state == "queued":
+            self._groups[ticket.request.model].queue.discard(ticket)
+            ticket.deliver(Stopped(id=ticket.request.id, reason=reason))
+        elif ticket.replica is not None:
+            self._replicas[ticket.replica].cancel(ticket)
+
+    def _ended(self, ticket: Ticket) -> None:
+        del self._tickets[ticket.request.id]
+
+    def _fail_hopeless(self, group: _Group) -> None:
+        """Requests that no replica will ever take end now rather than wait for ever."""
+        coming = {r.name for r in group.replicas if r.coming}
+        for ticket in list(group.queue):
+            if ticket.pin & coming if ticket.pin else coming:
+                continue
+            names = ticket.pin or {r.name for r in group.replicas}
+            cause = next((r.error for r in group.replicas if r.name in names and r.error), None)
+            group.queue.discard(ticket)
+            ticket.deliver(Failed(id=ticket.request.id, error=self._hopeless(ticket, cause)))
+
+    def _hopeless(self, ticket: Ticket, cause: Error | None) -> Error:
+        model = ticket.request.model
+        if cause is None:
+            return Error(
+                kind="crashed", message=f"no replica of {model} is running", hint=f"/restart {model}"
+            )
+        return msgspec.structs.replace(cause, hint=cause.hint or f"/restart {model} tries again")
+
+    # -- what replicas report (``Keeper``) -----------------------------------------------------------------
+
+    def changed(self, replica: Replica) -> None:
+        """Tell the watchers."""
+        self._changed.set()
+        if self._watchers:
+            status = replica.status()
+            for watcher in list(self._watchers):
+                watcher(status)
+
+    def freed(self, replica: Replica) -> None:
+        """Give it work, or give up on what waits for nobody."""
+        group = self._groups[replica.plan.model.name]
+        if replica.coming:
+            self._dispatch(group)
+        else:
+            self._fail_hopeless(group)
+
+    def orphaned(self, replica: Replica, tickets: Sequence[Ticket], error: Error) -> None:
+        """Requeue what showed nothing; the rest ends as lost, with its partial answer standing."""
+        group = self._groups[replica.plan.model.name]
+        for ticket in sorted(tickets, key=lambda t: t.request.id, reverse=True):
+            if self._closed or ticket.done:
+                continue
+            request_id = ticket.request.id
+            if ticket.stopping:
+                ticket.deliver(Stopped(id=request_id, reason=ticket.stopping))
+            elif ticket.shown:
+                ticket.deliver(Lost(id=request_id, error=error))
+            elif ticket.tries < self._limits.tries:
+                ticket.requeue()
+                group.queue.push(ticket, front=True)
+            else:
+                message = f"{error.message}; this request has now been lost on {ticket.tries} replicas"
+                ticket.deliver(Failed(id=request_id, error=msgspec.structs.replace(error, message=message)))
+        self._dispatch(group)
+        self._fail_hopeless(group)
+
+    # -- the pool ------------------------------------------------------------------------------------------
+
+    def status(self) -> list[ReplicaStatus]:
+        """Every replica, in the order planned."""
+        return [replica.status() for replica in self._replicas.values()]
+
+    def queued(self, model: str | None = None) -> int:
+        """Requests waiting for a slot, of one model or of all."""
+        groups = self._groups.values() if model is None else [self._group(model)]
+        return sum(len(group.queue) for group in groups)
+
+    def watch(self, callback: Callable[[ReplicaStatus], None]) -> Callable[[], None]:
+        """Call ``callback`` with each change of a replica; returns what ends that."""
+        self._watchers.append(callback)
+        return lambda: self._watchers.remove(callback)
+
+    async def ready(self, model: str | None = None) -> None:
+        """Wait until no replica (of ``model``) is on its way up any more."""
+        while True:
+            self._changed.clear()
+            states = [s.state for s in self.status() if model in (None, s.model)]
+            if not any(state in ("starting", "loading", "restarting") for state in states):
+                return
+            await self._changed.wait()
+
+    async def restart(self, name: str) -> None:
+        """Restart a replica, or all replicas of a model; raises ``Unavailable``."""
+        chosen = [r for r in self._replicas.values() if name in (r.name, r.plan.model.name)]
+        if not chosen:
+            known = ", ".join(self._replicas)
+            raise Unavailable(
+                Error(kind="unsupported", message=f"there is no replica '{name}'", hint=f"known: {known}")
+            )
+        for replica in chosen:
+            await replica.restart()
+
+    async def close(self) -> None:
+        """Stop what runs and waits, and end every process."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._ticker is not None:
+            self._ticker.cancel()
+        for ticket in list(self._tickets.values()):
+            ticket.deliver(Stopped(id=ticket.request.id, reason="closing"))
+        await asyncio.gather(*(replica.close() for replica in self._replicas.values()))
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK)
+            now = time.monotonic()
+            for replica in self._replicas.values():
+                replica.tick(now)

@@ -1,0 +1,381 @@
+"""The coordinator's handle on one replica: its process, its state, and the requests it is serving.
+
+The process is started again after it dies, each time after a longer pause, until it has died too often in a
+row; then it stays down with its last words as the reason. A model that cannot be loaded is not tried again
+until the user asks.
+"""
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+from repl.messages import (
+    Cancel,
+    Capabilities,
+    Error,
+    Event,
+    Failed,
+    Finished,
+    FromChild,
+    Heartbeat,
+    Load,
+    LoadFailed,
+    Loading,
+    Lost,
+    Ready,
+    Shutdown,
+    Step,
+    Stopped,
+)
+from repl.pool.plan import Limits, ReplicaPlan, ReplicaStatus, State
+from repl.pool.ticket import Ticket
+from repl.pool.transport import FrameProtocol, ProtocolFactory
+
+TERMINAL = (Finished, Stopped, Failed, Lost)
+
+
+class Process(Protocol):
+    """A started replica, wherever it runs."""
+
+    connection: FrameProtocol
+
+    @property
+    def pid(self) -> int:
+        """Process number on its machine."""
+        ...
+
+    def kill(self) -> None:
+        """End it now."""
+        ...
+
+    async def wait(self, within: float | None = None) -> int | None:
+        """Exit status, or None if it still runs after ``within`` seconds."""
+        ...
+
+    def last_words(self) -> list[str]:
+        """The last lines it wrote."""
+        ...
+
+
+Launcher = Callable[[ReplicaPlan, ProtocolFactory], Awaitable[Process]]
+
+
+class Keeper(Protocol):
+    """Who owns replicas: the coordinator."""
+
+    def changed(self, replica: "Replica") -> None:
+        """Something a front end shows is different now."""
+        ...
+
+    def freed(self, replica: "Replica") -> None:
+        """It can take a request."""
+        ...
+
+    def orphaned(self, replica: "Replica", tickets: Sequence[Ticket], error: Error) -> None:
+        """These were running when it went away."""
+        ...
+
+
+class Replica:
+    """One planned replica through all of its processes."""
+
+    def __init__(self, plan: ReplicaPlan, launch: Launcher, limits: Limits, keeper: Keeper) -> None:
+        self.plan = plan
+        self.name = plan.name
+        self.capabilities: Capabilities | None = None
+        self.error: Error | None = None
+        self._launch = launch
+        self._limits = limits
+        self._keeper = keeper
+        self._state: State = "starting"
+        self._process: Process | None = None
+        self._running: dict[int, Ticket] = {}
+        self._detail = ""
+        self._loading: float | None = None
+        self._memory = 0
+        self._deaths = 0
+        self._restarts = 0
+        self._ready_since = 0.0
+        self._last_heard = 0.0
+        self._engine_steps = -1
+        self._last_progress = 0.0
+        self._tokens = 0
+        self._counted = (time.monotonic(), 0)
+        self._rate = 0.0
+        self._verdict: Error | None = None
+        """Why we are ending the process ourselves, when we are."""
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # -- what others see -----------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        """``busy`` is ready with something running."""
+        return "busy" if self._state == "ready" and self._running else self._state
+
+    @property
+    def slots(self) -> int:
+        """How many requests it can serve at once; 0 until it is ready."""
+        return self.capabilities.slots if self.capabilities and self._state == "ready" else 0
+
+    @property
+    def free(self) -> int:
+        """Slots that can take a request now."""
+        return self.slots - len(self._running)
+
+    @property
+    def load(self) -> float:
+        """Running requests per slot."""
+        return len(self._running) / max(1, self.slots)
+
+    @property
+    def coming(self) -> bool:
+        """Whether it serves or will without anyone's doing."""
+        return self._state not in ("failed", "stopped")
+
+    def status(self) -> ReplicaStatus:
+        """A snapshot for the front ends."""
+        return ReplicaStatus(
+            name=self.name,
+            model=self.plan.model.name,
+            device=self.plan.device,
+            state=self.state,
+            slots=self.slots,
+            running=len(self._running),
+            tokens_per_second=self._rate if self._running else 0.0,
+            memory=self._memory,
+            detail=self._detail,
+            loading=self._loading,
+            error=self.error,
+            restarts=self._restarts,
+            pid=self._process.pid if self._process else None,
+            capabilities=self.capabilities,
+        )
+
+    # -- requests ------------------------------------------------------------------------------------------
+
+    def take(self, ticket: Ticket) -> None:
+        """Send a request to the process; the caller has seen that a slot is free."""
+        assert self._process is not None and self.free > 0
+        ticket.place(self.name)
+        if not self._running:
+            self._last_progress = time.monotonic()
+        self._running[ticket.request.id] = ticket
+        self._process.connection.send(ticket.request)
+        self._keeper.changed(self)
+
+    def cancel(self, ticket: Ticket) -> None:
+        """Pass a stop on; the process answers with ``Stopped`` within one step."""
+        if self._process is not None:
+            self._process.connection.send(Cancel(id=ticket.request.id))
+
+    # -- the process ---------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin a new process; returns at once."""
+        self._spawn(self._start())
+
+    async def _start(self) -> None:
+        self._set("starting", "starting the process")
+        self.capabilities, self.error, self._verdict = None, None, None
+        try:
+            self._process = await self._launch(self.plan, lambda: FrameProtocol(self))
+        except OSError as error:
+            hint = "free memory or processes, then /restart " + self.name
+            fault = Error(
+                kind="crashed", message=f"cannot start a process for {self.name}: {error}", hint=hint
+            )
+            self._fail(fault)
+            return
+        plan = self.plan
+        device = "cuda:0" if plan.device.startswith("cuda") else "cpu"
+        order = Load(model=plan.model, device=device, threads=plan.threads, cores=plan.cores)
+        self._process.connection.send(order)
+
+    def received(self, messages: Sequence[FromChild]) -> None:
+        """All that one engine step, or the load, produced."""
+        self._last_heard = time.monotonic()
+        freed = False
+        for message in messages:
+            if isinstance(message, Heartbeat):
+                self._beat(message)
+            elif isinstance(message, Loading):
+                self._loading = message.fraction
+                self._set("loading", message.stage)
+            elif isinstance(message, Ready):
+                self.capabilities = message.capabilities
+                self._loading = None
+                self._ready_since = time.monotonic()
+                self._set("ready", "")
+                freed = True
+            elif isinstance(message, LoadFailed):
+                self._verdict = message.error
+            else:
+                freed |= self._event(message)
+        if freed:
+            self._keeper.changed(self)
+            self._keeper.freed(self)
+
+    def _event(self, event: Event) -> bool:
+        """Deliver to the ticket; whether a slot became free."""
+        ticket = self._running.get(event.id)
+        if ticket is None:
+            return False
+        if isinstance(event, Step):
+            self._tokens += 1
+        elif isinstance(event, Stopped) and ticket.stopping:
+            event = Stopped(id=event.id, reason=ticket.stopping)
+        ended = isinstance(event, TERMINAL)
+        if ended:
+            del self._running[event.id]
+        ticket.deliver(event)
+        if ticket.done and not ended:  # refused by the ticket: the process must stop too
+            del self._running[event.id]
+            self.cancel(ticket)
+            return True
+        return ended
+
+    def _beat(self, beat: Heartbeat) -> None:
+        self._memory = beat.memory
+        if beat.steps != self._engine_steps:
+            self._engine_steps = beat.steps
+            self._last_progress = time.monotonic()
+
+    def tick(self, now: float) -> None:
+        """Twice a second: the token rate, and whether the process hangs."""
+        then, tokens = self._counted
+        if now > then:
+            self._rate = (self._tokens - tokens) / (now - then)
+        self._counted = (now, self._tokens)
+        if self._state == "ready":
+            silent, stuck = now - self._last_heard, now - self._last_progress
+            if silent > self._limits.silence:
+                self._condemn(f"gave no sign of life for {silent:.0f} s")
+            elif self._running and stuck > self._limits.no_progress:
+                self._condemn(f"made no progress for {stuck:.0f} s")
+        if self._running:
+            self._keeper.changed(self)
+
+    def _condemn(self, why: str) -> None:
+        self.end(Error(kind="hung", message=f"replica {self.name} {why} and was ended", hint="/retry"))
+
+    def end(self, verdict: Error) -> None:
+        """Kill the process for the given reason; ``disconnected`` does the rest."""
+        self._verdict = verdict
+        if self._process is not None:
+            self._process.kill()
+
+    def disconnected(self, reason: str) -> None:
+        """The process is gone, or no longer makes sense."""
+        if self._state == "stopped":
+            return
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.kill()
+        load_failed = self._state != "ready" and self._verdict is not None
+        served = self._state == "ready" and time.monotonic() - self._ready_since > self._limits.healthy
+        self._deaths = 1 if served else self._deaths + 1
+        tickets, self._running = list(self._running.values()), {}
+        self._set("restarting", reason)
+        self._spawn(self._bury(process, tickets, reason, load_failed))
+
+    async def _bury(self, process: Process, tickets: list[Ticket], reason: str, load_failed: bool) -> None:
+        """Find out why it died, settle what it was running, and start the next process."""
+        retry = [t for t in tickets if not t.shown and not t.stopping and t.tries < self._limits.tries]
+        if retry:
+            self._keeper.orphaned(self, retry, Error(kind="crashed", message=reason))
+        error = self._verdict or Error(
+            kind="crashed", message=f"replica {self.name}: {reason}", hint="/retry"
+        )
+        try:
+            code = await process.wait(within=5.0)
+            error = self._verdict or self._obituary(code, reason, process.last_words())
+        finally:
+            rest = [t for t in tickets if t not in retry]
+            if rest:
+                self._keeper.orphaned(self, rest, error)
+        if self._state != "restarting":
+            return
+        if load_failed or self._deaths >= self._limits.deaths:
+            self._fail(error)
+            return
+        self.error = error
+        pause = min(self._limits.backoff * 2 ** (self._deaths - 1), self._limits.backoff_most)
+        self._set("restarting", f"in {pause:.1f} s: {error.message}")
+        await asyncio.sleep(pause)
+        if self._state == "restarting":
+            self._restarts += 1
+            await self._start()
+
+    def _obituary(self, code: int | None, reason: str, last_words: list[str]) -> Error:
+        if code is None:
+            how = reason
+        elif code < 0:
+            name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+            how = f"was ended by {name}"
+            if name == "SIGKILL":
+                how += " (by hand, or by the system when memory ran out)"
+        else:
+            how = f"ended with status {code} ({reason})"
+        return Error(
+            kind="crashed",
+            message=f"replica {self.name} {how}",
+            hint="/retry asks again; /replicas shows its state",
+            detail="\n".join(last_words[-12:]),
+        )
+
+    def _fail(self, error: Error) -> None:
+        self.error = error
+        self._loading = None
+        self._set("failed", error.message)
+        self._keeper.freed(self)
+
+    # -- by hand -------------------------------------------------------------------------------------------
+
+    async def restart(self) -> None:
+        """End the process, if there is one, and start anew with a clean slate."""
+        self._deaths = 0
+        process = self._process
+        if process is not None and self._state != "failed":
+            fault = Error(kind="crashed", message=f"replica {self.name} was restarted by hand", hint="/retry")
+            self.end(fault)
+            return
+        await self._cancel_tasks()
+        self._restarts += 1
+        await self._start()
+
+    async def close(self) -> None:
+        """Ask the process to leave, then make it."""
+        await self._cancel_tasks()
+        process, self._process = self._process, None
+        self._set("stopped", "")
+        self._running.clear()
+        if process is None:
+            return
+        process.connection.send(Shutdown())
+        if await process.wait(within=self._limits.farewell) is None:
+            process.kill()
+            await process.wait()
+        process.connection.abort()
+
+    async def _cancel_tasks(self) -> None:
+        current = asyncio.current_task()
+        tasks = [task for task in self._tasks if task is not current]
+        for task in tasks:
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _spawn(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        assert isinstance(task, asyncio.Task)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _set(self, state: State, detail: str) -> None:
+        self._state, self._detail = state, detail
+        self._keeper.changed(self)

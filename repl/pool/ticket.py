@@ -1,0 +1,171 @@
+"""One submitted request and its life: queued, placed, streaming, then exactly one end.
+
+The only place where a request changes state. A request whose replica dies before anything was shown goes back
+from placed to queued; nothing else goes backwards.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Literal
+
+import msgspec
+
+from repl.messages import Error, Event, Failed, Finished, Lost, Request, Rewound, Step, Stopped, Terminal
+
+TicketState = Literal["queued", "placed", "streaming", "finished", "stopped", "failed", "lost"]
+StopReason = Literal["user", "deadline", "closing"]
+Sink = Callable[["Ticket", Event], None]
+
+_ENDS: dict[type, TicketState] = {Finished: "finished", Stopped: "stopped", Failed: "failed", Lost: "lost"}
+
+
+class Timings(msgspec.Struct):
+    """When what happened, in seconds of ``time.monotonic``."""
+
+    submitted: float
+    placed: float | None = None
+    """The last time, where it was placed more than once."""
+    first: float | None = None
+    """First step received."""
+    ended: float | None = None
+
+    @property
+    def queue_seconds(self) -> float | None:
+        """Waiting for a slot."""
+        return None if self.placed is None else self.placed - self.submitted
+
+    @property
+    def first_seconds(self) -> float | None:
+        """Time to first token, from submission."""
+        return None if self.first is None else self.first - self.submitted
+
+    @property
+    def total_seconds(self) -> float | None:
+        """From submission to the end."""
+        return None if self.ended is None else self.ended - self.submitted
+
+
+class Ticket:
+    """A handle on one request. Iterate it, wait for it, or give a sink at submission; not two of these."""
+
+    def __init__(
+        self,
+        request: Request,
+        *,
+        user: str,
+        interactive: bool,
+        pin: frozenset[str] | None,
+        home: str | None,
+        sink: Sink | None,
+        cancel: Callable[["Ticket", StopReason], None],
+        ended: Callable[["Ticket"], None],
+    ) -> None:
+        self.request = request
+        self.user = user
+        self.interactive = interactive
+        self.pin = pin
+        """The replicas it may run on; None for all of its model."""
+        self.home = home
+        self.state: TicketState = "queued"
+        self.replica: str | None = None
+        self.tries = 0
+        self.timings = Timings(submitted=time.monotonic())
+        self.terminal: Terminal | None = None
+        self.stopping: StopReason | None = None
+        """Set once a stop was asked for, until it takes effect."""
+        self._next_index = 0
+        self._sink = sink
+        self._cancel = cancel
+        self._when_ended = ended
+        self._events: asyncio.Queue[Event] | None = None if sink else asyncio.Queue()
+        self._ended: asyncio.Future[Terminal] = asyncio.get_running_loop().create_future()
+        self._deadline: asyncio.TimerHandle | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether it has ended."""
+        return self.terminal is not None
+
+    def cancel(self, reason: StopReason = "user") -> None:
+        """Ask for it to stop, at whatever stage it is; harmless when it has ended."""
+        self._cancel(self, reason)
+
+    def expire_in(self, seconds: float) -> None:
+        """Stop it by itself after ``seconds``."""
+        loop = asyncio.get_running_loop()
+        self._deadline = loop.call_later(seconds, self.cancel, "deadline")
+
+    async def wait(self) -> Terminal:
+        """How it ended."""
+        return await asyncio.shield(self._ended)
+
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        """All events, the terminal one last. Only without a sink."""
+        if self._events is None:
+            raise RuntimeError("this request's events go to its sink")
+        while True:
+            event = await self._events.get()
+            yield event
+            if isinstance(event, Finished | Stopped | Failed | Lost):
+                return
+
+    # -- for the coordinator -------------------------------------------------------------------------------
+
+    @property
+    def shown(self) -> bool:
+        """Whether any step was delivered, so that running it again would repeat tokens."""
+        return self.timings.first is not None
+
+    def place(self, replica: str) -> None:
+        """A replica got it."""
+        assert self.state == "queued", self.state
+        self.state = "placed"
+        self.replica = replica
+        self.tries += 1
+        self.timings.placed = time.monotonic()
+
+    def requeue(self) -> None:
+        """Its replica died before anything was shown."""
+        assert self.state == "placed" and not self.shown, self.state
+        self.state = "queued"
+        self.replica = None
+
+    def deliver(self, event: Event) -> None:
+        """Pass an event on; a step out of order is a fault of the replica and fails the request."""
+        if self.done:
+            return
+        if isinstance(event, Step):
+            if event.index != self._next_index:
+                event = self._out_of_order(event)
+            else:
+                self._next_index += 1
+                if self.timings.first is None:
+                    self.timings.first = time.monotonic()
+                    self.state = "streaming"
+        elif isinstance(event, Rewound):
+            self._next_index = min(self._next_index, event.keep)
+        if isinstance(event, Finished | Stopped | Failed | Lost):
+            self._end(event)
+        if self._sink is not None:
+            try:
+                self._sink(self, event)
+            except Exception as error:  # a fault of a front end must not take the connection down
+                loop = asyncio.get_running_loop()
+                loop.call_exception_handler({"message": "a sink of events failed", "exception": error})
+        elif self._events is not None:
+            self._events.put_nowait(event)
+
+    def _out_of_order(self, step: Step) -> Failed:
+        message = f"replica {self.replica} sent token {step.index} where {self._next_index} was due"
+        return Failed(id=self.request.id, error=Error(kind="internal", message=message, hint="/retry"))
+
+    def _end(self, event: Terminal) -> None:
+        self.terminal = event
+        self.state = _ENDS[type(event)]
+        self.timings.ended = time.monotonic()
+        if self._deadline is not None:
+            self._deadline.cancel()
+        if not self._ended.done():
+            self._ended.set_result(event)
+        self._when_ended(self)
