@@ -1,8 +1,8 @@
 """Build the demo models again: `python -m repl.demo.train [lm|num2digits|numlm|all] [--output DIR]`.
 
 Seeds are fixed and one thread computes, so that the same versions of Python and torch on the same kind of
-processor give the same weights; elsewhere they differ a little and are as good. `README.md` says how long each
-takes on one core.
+processor give the same weights; elsewhere they differ a little and are as good. `README.md` says how
+long each takes on one core.
 """
 
 import argparse

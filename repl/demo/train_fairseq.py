@@ -105,7 +105,7 @@ def _keep(work: Path, folder: Path, dictionaries: Sequence[str]) -> None:
 
 
 def _tool(work: Path, name: str, arguments: str) -> None:
-    """Run fairseq's command line tool `name` in the folder `work`, on one thread, to be the same each time."""
+    """Run fairseq's command line tool `name` in the folder `work`, on one thread."""
     search = os.pathsep.join([str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = {**os.environ, "PYTHONPATH": search, "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
     tool = [sys.executable, "-m", "backends.fairseq.compat", f"fairseq_cli.{name}:cli_main"]

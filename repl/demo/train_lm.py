@@ -5,6 +5,7 @@ norms by AdamW, both with a learning rate that falls to zero. The two folders ho
 the Hugging Face format; `lm-late` also holds `training.json`, the record of the run.
 """
 
+import copy
 import json
 import math
 import platform
@@ -15,27 +16,29 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from repl.demo import corpus
 
 PAD, BEGIN, END = "<|pad|>", "<|begin|>", "<|end|>"
 CONTEXT = 512
+# A word or a mark with the space before it, up to three digits, all line ends in a row, or other white space.
+_PIECES = r" ?\p{L}+| ?\p{N}{1,3}| ?[^\s\p{L}\p{N}]+|\s*[\r\n]+|\s+(?!\S)|\s+"
 
 
 class Plan(NamedTuple):
     """What a run is made of; the defaults made the committed weights."""
 
-    steps: int = 1800
-    early: int = 100
-    rows: int = 5
+    steps: int = 2700
+    early: int = 320
+    rows: int = 3
     window: int = CONTEXT
     vocabulary: int = 3072
     width: int = 128
     layers: int = 6
     muon_rate: float = 0.02
-    adam_rate: float = 0.004
+    adam_rate: float = 0.006
     seed: int = 7
 
 
@@ -68,7 +71,12 @@ def train_lm(early: Path, late: Path, plan: Plan = DEFAULT) -> None:
 def train_tokenizer(texts: list[str], vocabulary: int) -> PreTrainedTokenizerFast:
     """A byte-level BPE of `vocabulary` entries, which puts the begin token before every text."""
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(_PIECES), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary,
@@ -110,11 +118,15 @@ def build_model(tokenizer: PreTrainedTokenizerFast, plan: Plan) -> LlamaForCausa
 
 
 def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
-    """Write weights in half precision, configuration and tokenizer; `model` itself stays as it is."""
-    copy = LlamaForCausalLM(model.config)
-    copy.load_state_dict(model.state_dict())
-    copy.half().save_pretrained(folder)
+    """Write weights in half precision, configuration and tokenizer; `model` itself stays as it is.
+
+    The tokenizer's class is named as versions 4 and 5 of transformers both know it.
+    """
+    copy.deepcopy(model).half().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    path = folder / "tokenizer_config.json"
+    settings = {**json.loads(path.read_text(encoding="utf-8")), "tokenizer_class": "PreTrainedTokenizerFast"}
+    path.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
 
 def encode(tokenizer: PreTrainedTokenizerFast, texts: list[str]) -> list[list[int]]:
@@ -152,7 +164,7 @@ def _step(
             group["lr"] = group["initial_lr"] * factor
         optimizer.step()
         optimizer.zero_grad()
-    return float(loss)
+    return float(loss.detach())
 
 
 def _schedule(step: int, steps: int) -> float:
