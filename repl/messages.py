@@ -195,7 +195,7 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     prompt_template: str | None = None
     """Text with ``{prompt}`` in it, put round every prompt."""
     trust: tuple[str, ...] = ()
-    """``sha256:...`` of each file that may run code when loaded; ``remote-code`` for a hub model's own code."""
+    """``sha256:...`` of each file that may run code when loaded, ``remote-code`` for a hub model's own."""
     options: dict[str, object] = {}
     """Backend-specific settings."""
 

@@ -80,7 +80,6 @@ def environment(plan: ReplicaPlan) -> dict[str, str]:
 
 async def launch(plan: ReplicaPlan, connect: ProtocolFactory) -> LocalProcess:
     """Start the process of ``plan``; raises ``OSError`` when the system refuses."""
-    loop = asyncio.get_running_loop()
     ours, theirs = socket.socketpair()
     read_end, write_end = os.pipe()
     try:
@@ -102,6 +101,19 @@ async def launch(plan: ReplicaPlan, connect: ProtocolFactory) -> LocalProcess:
     finally:
         theirs.close()
         os.close(write_end)
+    try:
+        return await _attach(process, ours, read_end, connect)
+    except BaseException:  # cancelled half-way: leave no process behind
+        process.kill()
+        process.wait()
+        raise
+
+
+async def _attach(
+    process: subprocess.Popen[bytes], ours: socket.socket, read_end: int, connect: ProtocolFactory
+) -> LocalProcess:
+    """Put the event loop at our end of the socket and of the output pipe."""
+    loop = asyncio.get_running_loop()
     ours.setblocking(False)
     _, connection = await loop.create_connection(connect, sock=ours)
     launched = LocalProcess(process, connection)

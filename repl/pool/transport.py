@@ -137,5 +137,10 @@ class Channel:
         with self._lock:
             self._socket.sendall(data)
 
+    def close(self) -> None:
+        """End the connection."""
+        self._reader.close()
+        self._socket.close()
+
 
 ProtocolFactory = Callable[[], FrameProtocol]

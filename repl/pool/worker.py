@@ -1,7 +1,7 @@
 """The main of a replica process: loads one model and serves requests until its parent goes.
 
-Started by ``repl.pool.local`` as ``python -m repl.pool.worker FD PARENT_PID``. It has three threads: the reader
-takes frames off the socket, the heartbeat tells that the process lives, the main thread alone uses the engine.
+Started by ``repl.pool.local`` as ``python -m repl.pool.worker FD PARENT_PID``. Of its three threads the
+reader takes frames off the socket, the heartbeat tells that it lives, the main thread alone uses the engine.
 """
 
 import ctypes

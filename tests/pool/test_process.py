@@ -1,0 +1,85 @@
+"""What a replica process may never do: outlive its parent, write to the terminal, see others' devices."""
+
+import json
+import os
+import select
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from repl.messages import Failed, ModelSpec
+from repl.pool import Coordinator, Limits, ReplicaPlan
+from repl.pool.local import environment
+
+from .conftest import ask, plans
+
+PARENT = """
+import asyncio, json, sys, time
+from repl.messages import ModelSpec, Request
+from repl.params import Params
+from repl.pool import Coordinator, ReplicaPlan
+
+async def main():
+    spec = ModelSpec(name="e", backend="echo", path="", options={"faults": True})
+    plans = [ReplicaPlan(name=f"e/{i}", model=spec, device="cpu:0") for i in range(2)]
+    async with Coordinator(plans) as pool:
+        await pool.ready()
+        hung = pool.submit(Request(model="e", prompt="!hang 1", params=Params()))
+        async for event in hung:
+            if type(event).__name__ == "Step":
+                break
+        print(json.dumps([s.pid for s in pool.status()]), flush=True)
+        await asyncio.sleep(600)
+
+asyncio.run(main())
+"""
+
+
+def test_replicas_leave_when_their_parent_is_killed() -> None:
+    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        pids = json.loads(parent.stdout.readline())
+        watched = [os.pidfd_open(pid) for pid in pids]
+        parent.kill()
+        for descriptor in watched:  # readable once the process has ended
+            assert select.select([descriptor], [], [], 20)[0], "a replica outlived its parent"
+            os.close(descriptor)
+
+
+async def test_what_a_child_writes_is_kept_for_its_obituary(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        textwrap.dedent("""
+        import sys
+        print("\\x1b[31mto stdout")
+        print("to stderr", file=sys.stderr)
+        sys.stdout.flush()
+        import os; os._exit(3)
+        """)
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    async with Coordinator(plans(), limits=Limits(deaths=1)) as pool:
+        end = await pool.submit(ask("x")).wait()
+    assert isinstance(end, Failed)
+    assert "status 3" in end.error.message
+    assert "to stdout" in end.error.detail and "to stderr" in end.error.detail
+    out, err = capfd.readouterr()
+    assert (out, err) == ("", "")
+
+
+def test_each_child_sees_its_own_device_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def env(device: str) -> dict[str, str]:
+        spec = ModelSpec(name="m", backend="echo", path="")
+        return environment(ReplicaPlan(name="m/0", model=spec, device=device, threads=3))
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,GPU-abc")
+    assert env("cuda:0")["CUDA_VISIBLE_DEVICES"] == "4"
+    assert env("cuda:1")["CUDA_VISIBLE_DEVICES"] == "GPU-abc"
+    assert env("cpu:0")["CUDA_VISIBLE_DEVICES"] == ""
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    assert env("cuda:1")["CUDA_VISIBLE_DEVICES"] == "1"
+    assert env("cuda:1")["OMP_NUM_THREADS"] == "3"
