@@ -1,6 +1,7 @@
 """Finds backends by their entry points, those of other packages included."""
 
 import importlib.util
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -26,8 +27,15 @@ def find(name: str) -> type[Backend]:
 
 
 def recognise(path: Path) -> str | None:
-    """The first backend, in name order, that takes ``path`` for one of its checkpoints."""
-    return next((name for name in names() if find(name).recognises(path)), None)
+    """The first backend, in name order, that takes ``path`` for one of its checkpoints.
+
+    One that cannot be imported is passed over: another package's fault must not keep the others from working.
+    """
+    for name in names():
+        with suppress(ImportError, AttributeError):
+            if find(name).recognises(path):
+                return name
+    return None
 
 
 def missing(name: str) -> list[Requirement]:
