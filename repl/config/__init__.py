@@ -4,6 +4,7 @@
 with a file or the command line becomes one ``ConfigError``.
 """
 
+from repl.config.choose import Arguments, choose, load_config, ready
 from repl.config.models import Config, ConfigError, ModelConfig, Replicas
 
-__all__ = ["Config", "ConfigError", "ModelConfig", "Replicas"]
+__all__ = ["Arguments", "Config", "ConfigError", "ModelConfig", "Replicas", "choose", "load_config", "ready"]

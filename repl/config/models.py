@@ -11,12 +11,12 @@ from repl.params import Value
 DTYPES = ("auto", "float32", "float16", "bfloat16")
 
 Replicas = Literal["auto"] | int | tuple[str, ...]
-"""``auto``: one on each visible GPU, or one on the CPU. A number: so many over the devices there are, in turn.
+"""``auto``: one on each visible GPU, or one on the CPU. A number: so many, over the devices in turn.
 Devices (``cuda:0``, ``cpu``): one on each; a device may be named twice."""
 
 
 class ConfigError(Exception):
-    """The configuration cannot be used. The message says where, what is allowed, and the nearest valid name."""
+    """The configuration cannot be used. The message says where and what is allowed."""
 
 
 class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
