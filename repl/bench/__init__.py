@@ -1,0 +1,50 @@
+"""``multigpu-repl bench``: the quality bars, each measured beside its peer in the same run.
+
+A benchmark is a module with ``ABOUT`` and ``run(quick) -> Report``. Timings never gate a test: they are read
+by people, as ratios with their spread.
+"""
+
+import importlib
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from repl import exits
+from repl.params import nearest
+
+BENCHES: Mapping[str, str] = {
+    "dispatch": "waiting behind the central queue against the best that any dispatcher could do",
+    "stream": "tokens through the whole path against the backend alone",
+    "replicas": "two replicas of a CPU-bound model, a core each, against one",
+    "batch": "a file of prompts against fairseq-interactive; 16 requests at once against one by one",
+    "paint": "start-up: --help, and the app's first paint",
+    "keys": "key echo in a real terminal while 8 panes stream",
+}
+
+
+class UnknownBench(ValueError):
+    """No benchmark has that name; the message says which there are."""
+
+
+def main(names: Sequence[str] = (), *, json_path: Path | None = None, quick: bool = False) -> int:
+    """Run the named benchmarks (all by default), print each as it ends; returns an exit code."""
+    from rich.console import Console
+
+    from repl.bench.report import machine, save, show
+
+    for name in names:
+        if name not in BENCHES:
+            near = nearest(name, BENCHES)
+            hint = f"did you mean '{near}'?" if near else "known are " + ", ".join(BENCHES)
+            raise UnknownBench(f"there is no benchmark '{name}': {hint}")
+    console = Console(width=max(100, Console().width), markup=False)
+    console.print(" · ".join(f"{key} {value}" for key, value in machine().items()), highlight=False)
+    reports = []
+    for name in names or BENCHES:
+        print(f"running {name} ...", file=sys.stderr, flush=True)
+        report = importlib.import_module(f"repl.bench.{name}").run(quick=quick)
+        show(report, console)
+        reports.append(report)
+        if json_path is not None:
+            save(reports, json_path)
+    return exits.OK if any(not r.skipped for r in reports) else exits.SOME_FAILED

@@ -1,0 +1,139 @@
+"""Dispatch: eight fake replicas under load, and the cost of handing one request over.
+
+The regret of a request is its measured wait minus its wait on the exact first-come-first-served path over the
+same arrivals and the same measured service times.
+"""
+
+import asyncio
+import math
+import random
+import statistics
+import time
+from typing import NamedTuple
+
+from repl.bench import queueing
+from repl.bench.report import Figure, Ratio, Report, quantile
+from repl.messages import ModelSpec, Request
+from repl.params import Params
+from repl.pool import Coordinator, ReplicaPlan
+from repl.pool.ticket import Ticket
+
+REPLICAS = 8
+TOKENS_PER_SECOND = 100.0
+MEAN_TOKENS = 25
+SIGMA = 1.1
+"""Of the lognormal answer lengths: heavy-tailed, as real ones are."""
+
+
+def plans(replicas: int, tokens_per_second: float) -> list[ReplicaPlan]:
+    """Echo replicas of one slot each."""
+    options: dict[str, object] = {"tokens_per_second": tokens_per_second}
+    spec = ModelSpec(name="echo", backend="echo", path="", slots=1, options=options)
+    return [ReplicaPlan(name=f"echo/{i}", model=spec, device=f"cpu:{i}") for i in range(replicas)]
+
+
+def lengths(source: random.Random) -> int:
+    """A lognormal length in tokens of mean ``MEAN_TOKENS``, cut at 16 times the mean."""
+    drawn = source.lognormvariate(math.log(MEAN_TOKENS) - SIGMA**2 / 2, SIGMA)
+    return max(1, min(16 * MEAN_TOKENS, round(drawn)))
+
+
+async def storm(pool: Coordinator, load: float, seconds: float, seed: int) -> tuple[list[Ticket], float]:
+    """Poisson arrivals at ``load`` (share of all slots); returns the tickets and the CPU share used."""
+    source = random.Random(seed)  # noqa: S311
+    rate = load * REPLICAS * TOKENS_PER_SECOND / MEAN_TOKENS
+    tickets = []
+    cpu, begin = time.process_time(), time.monotonic()
+    due = begin
+    while due < begin + seconds:
+        due += source.expovariate(rate)
+        await asyncio.sleep(max(0.0, due - time.monotonic()))
+        words = "w " * lengths(source)
+        request = Request(model="echo", prompt=words, params=Params(max_new=10_000))
+        tickets.append(pool.submit(request, sink=lambda ticket, event: None))
+    await asyncio.gather(*(ticket.wait() for ticket in tickets))
+    return tickets, (time.process_time() - cpu) / (time.monotonic() - begin)
+
+
+class Round(NamedTuple):
+    """What one storm showed."""
+
+    regret_p99: float
+    """Milliseconds."""
+    cpu: float
+    """Share of a core."""
+    waits: dict[str, float]
+    """Policy to mean wait in milliseconds, ours under ``""``."""
+
+
+def judge(tickets: list[Ticket], cpu: float) -> Round:
+    """Hold a storm against the exact best path and against policies that bind early."""
+    times = [t.timings for t in tickets]
+    jobs = [queueing.Job(t.submitted, (t.ended or 0.0) - (t.placed or 0.0)) for t in times]
+    waits = [t.queue_seconds or 0.0 for t in times]
+    ideal = queueing.central(jobs, REPLICAS)
+    regret = [wait - best for wait, best in zip(waits, ideal, strict=True)]
+    policies = {
+        "random": queueing.at_random(1),
+        "round robin": queueing.in_turn(),
+        "least requests": queueing.least_requests(1),
+    }
+    means = {name: queueing.bound_early(jobs, REPLICAS, choose) for name, choose in policies.items()} | {
+        "": waits
+    }
+    return Round(quantile(regret, 0.99) * 1e3, cpu, {n: statistics.fmean(w) * 1e3 for n, w in means.items()})
+
+
+def figures(load: float, rounds: list[Round]) -> list[Figure]:
+    """The lines of the report for one load."""
+    name = f"load {load:.0%}"
+    ours = [r.waits[""] for r in rounds]
+    return [
+        Figure.limit(f"{name}: regret p99", "ms", [r.regret_p99 for r in rounds], 1.0),
+        Figure.limit(f"{name}: share of a core", "%", [100 * r.cpu for r in rounds], 5.0),
+        *(
+            Figure(
+                name=f"{name}: mean wait",
+                unit="ms",
+                ours=statistics.median(ours),
+                peer=policy,
+                peers=statistics.median(r.waits[policy] for r in rounds),
+                ratio=Ratio.of(ours, [r.waits[policy] for r in rounds]),
+            )
+            for policy in rounds[0].waits
+            if policy
+        ),
+    ]
+
+
+async def handover(count: int) -> Figure:
+    """Time from submit to the first event's arrival back at the coordinator, one request at a time."""
+    async with Coordinator(plans(1, 0)) as pool:
+        await pool.ready()
+        times = []
+        for _ in range(count):
+            ticket = pool.submit(Request(model="echo", prompt="w", params=Params()))
+            async for _ in ticket:
+                times.append((time.monotonic() - ticket.timings.submitted) * 1e3)
+                break
+            await ticket.wait()
+    return Figure.limit("submit to first event back, p50", "ms", [statistics.median(times)], 0.3)
+
+
+async def measure(rounds: int, seconds: float) -> tuple[Figure, ...]:
+    """All figures."""
+    found = [await handover(500)]
+    async with Coordinator(plans(REPLICAS, TOKENS_PER_SECOND), queue_limit=100_000) as pool:
+        await pool.ready()
+        for load in (0.5, 0.8, 0.95):
+            storms = [judge(*await storm(pool, load, seconds, seed)) for seed in range(rounds)]
+            found += figures(load, storms)
+    return tuple(found)
+
+
+def run(*, quick: bool = False) -> Report:
+    """Run the benchmark: three storms of 15 s for each load, or of 3 s when ``quick``."""
+    about = f"{REPLICAS} echo replicas at {TOKENS_PER_SECOND:g} tokens/s, lognormal lengths, Poisson arrivals"
+    note = "waits of other policies: computed on the same arrivals and measured service times"
+    found = asyncio.run(measure(3, 3.0 if quick else 15.0))
+    return Report(bench="dispatch", about=about, figures=found, notes=(note,))

@@ -1,0 +1,42 @@
+"""Rounds of prompts through a pool, timed from the first submission to the last end."""
+
+import asyncio
+import os
+import time
+from collections.abc import Sequence
+
+from repl.bench.alone import Outcome
+from repl.demo import model_path
+from repl.messages import Failed, ModelSpec, Request, Step
+from repl.params import Params
+from repl.pool import Coordinator
+from repl.pool.ticket import Ticket
+
+
+async def through(
+    pool: Coordinator, model: str, prompts: Sequence[str], params: Params, *, pin: str | None = None
+) -> Outcome:
+    """Submit all prompts at once; raises ``RuntimeError`` when one fails."""
+    tokens = 0
+
+    def count(ticket: Ticket, event: object) -> None:
+        nonlocal tokens
+        tokens += isinstance(event, Step)
+
+    began = time.perf_counter()
+    requests = [Request(model=model, prompt=prompt, params=params) for prompt in prompts]
+    tickets = [pool.submit(request, pin=pin, sink=count) for request in requests]
+    for end in await asyncio.gather(*(ticket.wait() for ticket in tickets)):
+        if isinstance(end, Failed):
+            raise RuntimeError(end.error.message)
+    return Outcome(tokens, time.perf_counter() - began)
+
+
+def demo_lm(slots: int) -> ModelSpec:
+    """The embedded causal LM."""
+    return ModelSpec(name="lm-late", backend="hf", path=str(model_path("lm-late")), slots=slots)
+
+
+def cores() -> list[int]:
+    """The cores this process may use."""
+    return sorted(os.sched_getaffinity(0))
