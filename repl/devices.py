@@ -1,11 +1,19 @@
 """Which devices there are, how busy they are, and which replica goes where. Never imports torch.
 
-``repl.cli`` plans the replicas of a configuration; the front ends show ``readings``.
+``repl.cli`` plans the replicas of a configuration; the front ends show ``readings``. GPUs are asked through
+NVML, which takes no memory on them; AMD and Apple GPUs are not seen.
 """
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from os import environ
+from typing import Any
 
 import msgspec
 
-from repl.config import Config
+from repl import cores
+from repl.config import Config, ConfigError, ModelConfig
 from repl.pool.plan import ReplicaPlan
 
 
@@ -32,14 +40,156 @@ class GpuReading(msgspec.Struct, frozen=True, kw_only=True):
 
 def gpus() -> list[Device]:
     """The visible GPUs; empty when there is none."""
-    raise NotImplementedError
+    found = []
+    with _nvml() as nvml:
+        for index, handle in enumerate(_handles() if nvml else ()):
+            memory = nvml.nvmlDeviceGetMemoryInfo(handle)
+            found.append(
+                Device(
+                    id=f"cuda:{index}",
+                    name=_text(nvml.nvmlDeviceGetName(handle)),
+                    total_memory=int(memory.total),
+                    free_memory=int(memory.free),
+                )
+            )
+    return found
 
 
 def readings() -> dict[str, GpuReading]:
-    """By device id; a GPU that does not answer is left out."""
-    raise NotImplementedError
+    """By device id. A GPU that does not tell is left out; a partition of one (MIG) has no utilisation: 0."""
+    found: dict[str, GpuReading] = {}
+    with _nvml() as nvml:
+        for index, handle in enumerate(_handles() if nvml else ()):
+            try:
+                busy = nvml.nvmlDeviceGetUtilizationRates(handle).gpu / 100
+            except nvml.NVMLError:
+                busy = 0.0
+            try:
+                memory = nvml.nvmlDeviceGetMemoryInfo(handle)
+            except nvml.NVMLError:
+                continue
+            found[f"cuda:{index}"] = GpuReading(
+                utilisation=busy, memory_used=int(memory.used), memory_total=int(memory.total)
+            )
+    return found
 
 
 def plan(config: Config) -> list[ReplicaPlan]:
-    """The replicas of every model, in the order of the configuration; ``ConfigError`` names a missing device."""
-    raise NotImplementedError
+    """The replicas of every model, in the order of the configuration; ``ConfigError`` names a missing device.
+
+    A replica on the CPU is ``cpu:N``, N counting such replicas, and has a share of the cores.
+    """
+    visible = [device.id for device in gpus()]
+    placed = [
+        (model, i, where)
+        for model in config.models.values()
+        for i, where in enumerate(_places(model, visible))
+    ]
+    shares = iter(cores.shares(sum(where == "cpu" for _, _, where in placed)))
+    feeding = cores.shares(len(placed))[0].threads  # what the CPU side of a GPU replica may take
+    plans = []
+    on_cpu = 0
+    for model, index, where in placed:
+        share = cores.Share(threads=feeding)
+        if where == "cpu":
+            share, where, on_cpu = next(shares), f"cpu:{on_cpu}", on_cpu + 1
+        plans.append(
+            ReplicaPlan(
+                name=f"{model.name}/{index}",
+                model=model.spec(),
+                device=where,
+                threads=share.threads,
+                cores=share.cores,
+            )
+        )
+    return plans
+
+
+def _places(model: ModelConfig, visible: list[str]) -> list[str]:
+    """A device for each replica of ``model``."""
+    wanted = model.replicas
+    if isinstance(wanted, tuple):
+        for device in wanted:
+            if device != "cpu" and device not in visible:
+                there = ", ".join(visible) if visible else "none"
+                hidden = "; CUDA_VISIBLE_DEVICES limits them" if "CUDA_VISIBLE_DEVICES" in environ else ""
+                raise ConfigError(
+                    f"{model.origin}: model '{model.name}' is to run on {device}, which is not there: "
+                    f"visible GPUs: {there}{hidden}"
+                )
+        return list(wanted)
+    devices = visible or ["cpu"]
+    count = len(devices) if wanted == "auto" else int(wanted)
+    return [devices[i % len(devices)] for i in range(count)]
+
+
+@cache
+def _started() -> Any:
+    """The NVML binding, initialised once for the life of the process; None where there is no driver."""
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return None
+    return pynvml
+
+
+@contextmanager
+def _nvml() -> Iterator[Any]:
+    """The binding or None; a driver that goes away ends the block quietly."""
+    nvml = _started()
+    if nvml is None:
+        yield None
+        return
+    try:
+        yield nvml
+    except nvml.NVMLError:
+        _started.cache_clear()
+        _handles.cache_clear()
+
+
+@cache
+def _handles() -> list[Any]:
+    """NVML's handles of the visible devices, in the order in which CUDA counts them.
+
+    CUDA_VISIBLE_DEVICES is read as CUDA does: indices or (beginnings of) UUIDs; the first entry that names no
+    device ends the list; a repeated one empties it. Indices agree with NVML's under
+    CUDA_DEVICE_ORDER=PCI_BUS_ID, which ``repl.cli`` sets.
+    """
+    nvml = _started()
+    everything = [nvml.nvmlDeviceGetHandleByIndex(i) for i in range(nvml.nvmlDeviceGetCount())]
+    listed = environ.get("CUDA_VISIBLE_DEVICES")
+    if listed is None:
+        return everything
+    chosen: list[Any] = []
+    seen: set[str] = set()
+    for word in listed.split(","):
+        handle = _named(nvml, everything, word.strip())
+        if handle is None:
+            break
+        uuid = _text(nvml.nvmlDeviceGetUUID(handle))
+        if uuid in seen:
+            return []
+        seen.add(uuid)
+        chosen.append(handle)
+    return chosen
+
+
+def _named(nvml: Any, everything: list[Any], word: str) -> Any:
+    if word.isdecimal():
+        return everything[int(word)] if int(word) < len(everything) else None
+    if word.startswith("GPU-"):
+        matches = [h for h in everything if _text(nvml.nvmlDeviceGetUUID(h)).startswith(word)]
+        return matches[0] if len(matches) == 1 else None
+    if word.startswith("MIG-"):
+        try:
+            return nvml.nvmlDeviceGetHandleByUUID(word)
+        except nvml.NVMLError:
+            return None
+    return None
+
+
+def _text(value: str | bytes) -> str:
+    """Older drivers' bindings return bytes."""
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
