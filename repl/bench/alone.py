@@ -43,13 +43,14 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class Alone:
-    """The parent's side: a context manager that runs the process."""
+    """The parent's side: a context manager that runs the process, this module or one that speaks like it."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, module: str = "repl.bench.alone") -> None:
         self._job = job
+        self._module = module
 
     def __enter__(self) -> "Alone":
-        command = [sys.executable, "-P", "-m", "repl.bench.alone"]
+        command = [sys.executable, "-P", "-m", self._module]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603
         self._say(msgspec.json.encode(self._job))
         self._hear()
