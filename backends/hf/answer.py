@@ -1,0 +1,120 @@
+"""One request on its way: its rows, the text they write, and the events that tell of it."""
+
+import secrets
+
+from backends.hf.events import started, step
+from backends.hf.model import Model
+from backends.hf.processors import Warp, processors
+from backends.hf.prompt import Prompt
+from backends.hf.sampling import Choice
+from backends.hf.text import Writer
+from repl.messages import Event, Finished, FinishReason, Hypothesis, Request, Started, Step
+
+_FRESH_SEED_BITS = 63
+
+
+def writer(model: Model, request: Request, prompt: Prompt) -> Writer:
+    """Writes an answer to ``prompt``: a decoder goes on from its prompt, an encoder-decoder starts afresh."""
+    context = () if model.seq2seq else prompt.ids
+    return Writer(model.codec.stream(context), request.params.stop)
+
+
+class Row:
+    """One sequence being written. It says how its next token is drawn (``sampling.Draws``)."""
+
+    def __init__(self, model: Model, request: Request, prompt: Prompt, seed: int, sample: int) -> None:
+        params = request.params
+        before = list(model.start) if model.seq2seq else prompt.ids
+        self.tokens: list[int] = []
+        self.history = list(before)
+        self.reason: FinishReason | None = None
+        self.processors = processors(params, model.fixed, len(before), prompt.limit)
+        self.warp = None
+        if params.temperature > 0:
+            self.warp = Warp(params.temperature, params.top_k, params.top_p, params.min_p)
+        self.alternatives = params.logprobs
+        self._request = request
+        self._codec = model.codec
+        self._eos = model.fixed.eos
+        self._limit = prompt.limit
+        self._noise = (seed, sample)
+        self._writer = writer(model, request, prompt)
+
+    @property
+    def text(self) -> str:
+        """What can be seen so far."""
+        return self._writer.text
+
+    @property
+    def noise_key(self) -> tuple[int, int, int]:
+        """See ``sampling.Draws``."""
+        return (*self._noise, len(self.tokens))
+
+    def push(self, choice: Choice, forced: bool = False) -> Step:
+        """Write a token; afterwards ``reason`` tells whether the row is complete."""
+        token, index = choice.token, len(self.tokens)
+        self.tokens.append(token)
+        self.history.append(token)
+        if token in self._eos and not forced:
+            self.reason = "eos"
+        elif len(self.tokens) >= self._limit:
+            self.reason = "length"
+        text, stopped = self._writer.push(token, last=self.reason is not None)
+        if stopped:
+            self.reason = "stop"
+        return step(self._request, self._codec.piece, index, choice, text, forced=forced)
+
+    def hypothesis(self) -> Hypothesis:
+        """The row as one of several samples."""
+        return Hypothesis(text=self.text, tokens=tuple(self.tokens))
+
+
+class Answer:
+    """A request with all its rows: one, or one for each of ``n`` samples."""
+
+    def __init__(self, model: Model, request: Request, prompt: Prompt) -> None:
+        self.request = request
+        self.prompt = prompt
+        self.batch = 0
+        self.cancelled = False
+        self.failed = False
+        self._notes = list(prompt.notes)
+        params = request.params
+        seed, count = params.seed, params.n
+        if params.temperature > 0 and seed is None:
+            seed = secrets.randbits(_FRESH_SEED_BITS)
+            self._notes.append(f"seed {seed}")
+        if params.temperature == 0 and count > 1:
+            count = 1
+            self._notes.append("n has no effect without sampling or beams")
+        if params.unkpen and model.fixed.unknown is None:
+            self._notes.append("unkpen has no effect: the model has no unknown token")
+        if prompt.limit < params.max_new:
+            self._notes.append(f"max_new is {prompt.limit} here: the model has {model.context} positions")
+        first = request.sample
+        self.rows = [Row(model, request, prompt, seed or 0, first + i) for i in range(count)]
+
+    @property
+    def done(self) -> bool:
+        """Whether every row is complete."""
+        return all(row.reason for row in self.rows)
+
+    def started(self) -> Started:
+        """The first event."""
+        return started(self.request, self.prompt, self._notes)
+
+    def push(self, row: Row, choice: Choice, forced: bool = False) -> list[Event]:
+        """Write a token to ``row``; the first row is the one that is shown."""
+        written = row.push(choice, forced)
+        events: list[Event] = [written] if row is self.rows[0] else []
+        if self.done:
+            events.append(self._finished())
+        return events
+
+    def _finished(self) -> Finished:
+        shown = self.rows[0]
+        assert shown.reason is not None
+        several = tuple(row.hypothesis() for row in self.rows) if len(self.rows) > 1 else ()
+        return Finished(
+            id=self.request.id, reason=shown.reason, text=shown.text, hypotheses=several, batch=self.batch
+        )

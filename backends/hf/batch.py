@@ -1,0 +1,85 @@
+"""Rows that share their forward passes, and the requests they belong to."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from backends.hf import sampling
+from backends.hf.answer import Answer, Row
+from backends.hf.causal import CausalRows
+from backends.hf.events import no_token_left, not_a_number
+from backends.hf.rows import Rows
+from repl.messages import Event, Failed
+
+
+class Batch:
+    """Members and the model's state for them, in the same order."""
+
+    def __init__(self, rows: Rows, answers: Sequence[Answer]) -> None:
+        self.rows = rows
+        self._members: list[tuple[Answer, Row]] = [(answer, answer.rows[0]) for answer in answers]
+        self._last: Tensor | None = None
+
+    @property
+    def answers(self) -> list[Answer]:
+        """Each member's request once, oldest first."""
+        return list(dict.fromkeys(answer for answer, _ in self._members))
+
+    def begin(self) -> list[Event]:
+        """Read the prompts; the forced beginning and the first token of each row."""
+        answers = self.answers
+        forced = answers[0].prompt.forced
+        logits = self.rows.prefill([answer.prompt.ids for answer in answers], forced)
+        events = self._force(answers[0], logits[0, :-1]) if forced else []
+        order = [i for i, answer in enumerate(answers) for _ in answer.rows]
+        if len(order) > len(answers):  # samples of one prompt part here
+            self.rows.select(order)
+            logits = logits[order]
+            self._members = [(answer, row) for answer in answers for row in answer.rows]
+        return events + self._take(logits[:, -1])
+
+    def advance(self) -> list[Event]:
+        """One token more for each row."""
+        assert self._last is not None
+        return self._take(self.rows.decode(self._last))
+
+    def compact(self) -> None:
+        """Take out the rows that are complete, failed or cancelled."""
+        keep = [i for i, (a, row) in enumerate(self._members) if not (row.reason or a.failed or a.cancelled)]
+        if len(keep) == len(self._members):
+            return
+        self._members = [self._members[i] for i in keep]
+        if keep and self._last is not None:
+            self.rows.select(keep)
+            self._last = self._last[keep]
+
+    def join(self, other: "Batch") -> None:
+        """Take in another batch; both must have ``CausalRows``, and ``other`` is used up."""
+        assert isinstance(self.rows, CausalRows) and isinstance(other.rows, CausalRows)
+        assert self._last is not None and other._last is not None
+        self.rows.join(other.rows)
+        self._members += other._members
+        self._last = torch.cat([self._last, other._last])
+
+    def _force(self, answer: Answer, logits: Tensor) -> list[Event]:
+        choices = sampling.forced(logits, answer.prompt.forced, answer.request.params.logprobs)
+        pairs = ((row, choice) for row in answer.rows for choice in choices)
+        return [event for row, choice in pairs for event in answer.push(row, choice, forced=True)]
+
+    def _take(self, logits: Tensor) -> list[Event]:
+        """Draw from ``logits`` ``[rows, vocab]``."""
+        self._last, choices = sampling.choose(logits, [row for _, row in self._members])
+        size = len(self._members)
+        events: list[Event] = []
+        for (answer, row), choice in zip(self._members, choices, strict=True):
+            if answer.failed:
+                continue
+            answer.batch = max(answer.batch, size)
+            if choice.valid and choice.possible:
+                events += answer.push(row, choice)
+            else:
+                answer.failed = True
+                fault = no_token_left if choice.valid else not_a_number
+                events.append(Failed(id=answer.request.id, error=fault(len(row.tokens)).error))
+        return events

@@ -1,0 +1,105 @@
+"""Rows of decoder-only models with plain keys and values."""
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+from transformers import DynamicCache
+
+from backends.hf.rows import Prompts, accepted, integers
+
+
+class CausalRows:
+    """Decoder-only models with plain keys and values; rows of different lengths are padded on the left.
+
+    Layers with a sliding window are kept whole here and windowed by the attention mask, so every layer has
+    the same length and a row can move between batches.
+    """
+
+    def __init__(self, network: Any) -> None:
+        self._network = network
+        self._accepts = accepted(network)
+        self._cache = DynamicCache()
+        self._pads: list[int] = []
+        self.length = 0
+
+    @property
+    def size(self) -> int:
+        """Number of rows."""
+        return len(self._pads)
+
+    def prefill(self, prompts: Prompts, forced: Sequence[int] = ()) -> Tensor:
+        """See ``Rows``."""
+        rows = [[*prompt, *forced] for prompt in prompts]
+        self.length = max(map(len, rows))
+        self._pads = [self.length - len(row) for row in rows]
+        ids = self._integers([[0] * gap + row for gap, row in zip(self._pads, rows, strict=True)])
+        gaps = self._integers(self._pads)[:, None]
+        positions = (torch.arange(self.length, device=ids.device) - gaps).clamp(min=0)
+        return self._forward(ids, positions, len(forced) + 1)
+
+    def decode(self, tokens: Tensor) -> Tensor:
+        """See ``Rows``."""
+        positions = self.length - self._integers(self._pads)[:, None]
+        self.length += 1
+        return self._forward(tokens[:, None], positions, 1)[:, -1]
+
+    def select(self, indices: Sequence[int]) -> None:
+        """See ``Rows``; padding that no row needs any more is cut off."""
+        self._pads = [self._pads[i] for i in indices]
+        cut = min(self._pads)
+        chosen = self._integers(list(indices))
+        for layer in self._layers():
+            layer.keys = layer.keys[:, :, cut:].index_select(0, chosen)
+            layer.values = layer.values[:, :, cut:].index_select(0, chosen)
+        self._pads = [gap - cut for gap in self._pads]
+        self.length -= cut
+
+    def join(self, other: Self) -> None:
+        """Take in the rows of ``other`` after one's own; ``other`` is used up.
+
+        If it raises, both are as they were.
+        """
+        length = max(self.length, other.length)
+        mine, theirs = length - self.length, length - other.length
+        size = self.size
+        try:
+            for layer, more in zip(self._layers(), other._layers(), strict=True):
+                layer.keys, layer.values = (
+                    torch.cat([pad(own, (0, 0, mine, 0)), pad(new, (0, 0, theirs, 0))])
+                    for own, new in ((layer.keys, more.keys), (layer.values, more.values))
+                )
+        except Exception:
+            for layer in self._layers():
+                if layer.keys.shape[0] > size:
+                    layer.keys, layer.values = layer.keys[:size, :, mine:], layer.values[:size, :, mine:]
+            raise
+        self._pads = [gap + mine for gap in self._pads] + [gap + theirs for gap in other._pads]
+        self.length = length
+
+    def undo(self) -> None:
+        """Return to the state before a ``decode`` that raised: layers that took the token give it back."""
+        self.length -= 1
+        for layer in self._layers():
+            layer.keys, layer.values = layer.keys[:, :, : self.length], layer.values[:, :, : self.length]
+
+    def _forward(self, ids: Tensor, positions: Tensor, keep: int) -> Tensor:
+        mask = None
+        if any(self._pads):
+            mask = torch.arange(self.length, device=ids.device) >= self._integers(self._pads)[:, None]
+            mask = mask.long()
+        offered = {"position_ids": positions, "logits_to_keep": keep}
+        extra = {name: value for name, value in offered.items() if name in self._accepts}
+        out = self._network(
+            input_ids=ids, attention_mask=mask, past_key_values=self._cache, use_cache=True, **extra
+        )
+        return out.logits[:, -keep:].float()
+
+    def _layers(self) -> list[Any]:
+        """Layers that hold something; those that share another layer's keys never do."""
+        return [layer for layer in self._cache.layers if layer.is_initialized]
+
+    def _integers(self, values: Any) -> Tensor:
+        return integers(values, self._network)

@@ -1,0 +1,75 @@
+"""Turns what torch and transformers raise into errors a user can act on."""
+
+import torch
+
+from backends.base import BackendError
+from repl.messages import Error
+
+_OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a device or the machine ran out of memory; on a CPU torch says so in a plain RuntimeError."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _OUT_OF_MEMORY)
+
+
+def while_loading(error: Exception, name: str, path: str, device: str) -> BackendError:
+    """What went wrong while model ``name`` was loaded from ``path``."""
+    if isinstance(error, BackendError):
+        return error
+    text = _first_line(error)
+    if is_out_of_memory(error):
+        return BackendError(
+            "out_of_memory",
+            f"model '{name}' does not fit into the memory of {device}",
+            "choose a smaller dtype (dtype: bfloat16), fewer replicas on this device, or a smaller model",
+            str(error),
+        )
+    if isinstance(error, ImportError):
+        module = getattr(error, "name", None)
+        return BackendError(
+            "missing_package",
+            f"model '{name}' needs a package that is not installed: {module or text}",
+            f"pip install {module}" if module else "install the package named in the details",
+            str(error),
+        )
+    if "trust_remote_code" in str(error):
+        return BackendError(
+            "untrusted",
+            f"model '{name}' brings Python code of its own ({path}), which is not run unless you trust it",
+            "read that code; to run it put 'trust: [remote-code]' in the model's configuration",
+        )
+    if isinstance(error, OSError):
+        message = f"model '{name}' cannot be read from {path}: {text}"
+        return BackendError("not_a_checkpoint", message, detail=str(error))
+    return BackendError(
+        "not_a_checkpoint",
+        f"model '{name}' cannot be loaded from {path}: {type(error).__name__}: {text}",
+        "check that the folder is a complete checkpoint saved with save_pretrained",
+        str(error),
+    )
+
+
+def while_generating(error: Exception, rows: int, length: int) -> Error:
+    """What ended a request that shared ``rows`` rows of ``length`` tokens."""
+    if isinstance(error, BackendError):
+        return error.error
+    if is_out_of_memory(error):
+        return Error(
+            kind="out_of_memory",
+            message=f"the device ran out of memory at {rows} rows of {length} tokens",
+            hint="lower max_new, n, beam or the model's slots, or shorten the prompt",
+            detail=str(error),
+        )
+    return Error(
+        kind="internal",
+        message=f"the model failed: {type(error).__name__}: {_first_line(error)}",
+        hint="/retry tries once more; if it happens again, /restart loads the replica anew",
+        detail=str(error),
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

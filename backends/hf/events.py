@@ -1,0 +1,65 @@
+"""What the engine knows, as the messages of ``repl.messages``."""
+
+from collections.abc import Callable, Sequence
+
+from backends.base import BackendError
+from backends.hf.prompt import Prompt
+from backends.hf.sampling import Choice
+from repl.messages import Request, Started, Step
+
+
+def started(request: Request, prompt: Prompt, notes: Sequence[str]) -> Started:
+    """What the model will read."""
+    return Started(
+        id=request.id,
+        prompt_ids=tuple(prompt.ids),
+        prompt_text=prompt.text,
+        truncated=prompt.truncated,
+        notes=tuple(notes),
+    )
+
+
+def step(
+    request: Request,
+    piece: Callable[[int], bytes],
+    index: int,
+    choice: Choice,
+    text: str,
+    *,
+    search_lp: float | None = None,
+    forced: bool = False,
+) -> Step:
+    """One token; alternatives as many as the request asked for."""
+    top = tuple((token, lp, piece(token)) for token, lp in choice.top[: request.params.logprobs])
+    return Step(
+        id=request.id,
+        index=index,
+        token=choice.token,
+        piece=piece(choice.token),
+        text=text,
+        raw_lp=choice.raw_lp,
+        proc_lp=choice.proc_lp,
+        search_lp=search_lp,
+        rank=choice.rank,
+        entropy=choice.entropy,
+        top=top,
+        forced=forced,
+    )
+
+
+def not_a_number(index: int) -> BackendError:
+    """The model computed NaN or infinity before token ``index``."""
+    return BackendError(
+        "nan_logits",
+        f"the model's output is not a number at token {index}",
+        "try dtype float32 or bfloat16; if it stays, the checkpoint is damaged",
+    )
+
+
+def no_token_left(index: int) -> BackendError:
+    """Every token ``index`` is forbidden."""
+    return BackendError(
+        "bad_parameter",
+        f"the settings forbid every token at token {index}",
+        "lower no_repeat_ngram or min_new",
+    )

@@ -1,0 +1,113 @@
+"""The logits processors of one request: transformers' own, in the order ``generate`` applies them.
+
+What belongs to the model (its forced, suppressed and forbidden tokens) comes from the checkpoint's generation
+configuration; what is a matter of taste (penalties, temperature and the rest) from the request alone.
+"""
+
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from transformers import (
+    ForcedBOSTokenLogitsProcessor,
+    ForcedEOSTokenLogitsProcessor,
+    InfNanRemoveLogitsProcessor,
+    LogitsProcessorList,
+    MinNewTokensLengthLogitsProcessor,
+    MinPLogitsWarper,
+    NoBadWordsLogitsProcessor,
+    NoRepeatNGramLogitsProcessor,
+    RepetitionPenaltyLogitsProcessor,
+    SequenceBiasLogitsProcessor,
+    SuppressTokensAtBeginLogitsProcessor,
+    SuppressTokensLogitsProcessor,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
+
+from repl.params import Params
+
+
+class Warp(NamedTuple):
+    """What reshapes the distribution before a draw; rows with the same values are processed together."""
+
+    temperature: float
+    top_k: int
+    top_p: float
+    min_p: float
+
+
+class Fixed(NamedTuple):
+    """What the checkpoint decides."""
+
+    generation: Any
+    """Its ``GenerationConfig``."""
+    eos: tuple[int, ...]
+    unknown: int | None
+    device: Any
+
+
+def processors(params: Params, fixed: Fixed, begin: int, limit: int) -> LogitsProcessorList:
+    """Processors that look at the history, in the order of ``generate``.
+
+    ``begin`` is the length of the history before the first new token, ``limit`` the most new tokens.
+    """
+    own, device = fixed.generation, fixed.device
+    chain = LogitsProcessorList()
+    bias = _bias(params, fixed)
+    if bias:
+        chain.append(SequenceBiasLogitsProcessor(bias))
+    if params.repetition_penalty != 1:
+        chain.append(RepetitionPenaltyLogitsProcessor(params.repetition_penalty))
+    if params.no_repeat_ngram:
+        chain.append(NoRepeatNGramLogitsProcessor(params.no_repeat_ngram))
+    eos = torch.tensor(fixed.eos, device=device) if fixed.eos else None
+    if own.bad_words_ids:
+        chain.append(NoBadWordsLogitsProcessor(own.bad_words_ids, eos))
+    if params.min_new and eos is not None:
+        chain.append(MinNewTokensLengthLogitsProcessor(begin, params.min_new, eos, device=device))
+    if own.forced_bos_token_id is not None:
+        chain.append(ForcedBOSTokenLogitsProcessor(own.forced_bos_token_id))
+    if own.forced_eos_token_id is not None:
+        chain.append(ForcedEOSTokenLogitsProcessor(begin + limit, own.forced_eos_token_id, device=device))
+    if own.remove_invalid_values:
+        chain.append(InfNanRemoveLogitsProcessor())
+    if own.suppress_tokens:
+        chain.append(SuppressTokensLogitsProcessor(own.suppress_tokens, device=device))
+    if own.begin_suppress_tokens:
+        first = begin if begin > 1 or own.forced_bos_token_id is None else begin + 1
+        chain.append(SuppressTokensAtBeginLogitsProcessor(own.begin_suppress_tokens, first, device=device))
+    return chain
+
+
+@lru_cache(maxsize=64)
+def warpers(warp: Warp) -> LogitsProcessorList:
+    """Processors that look at the distribution alone, in the order of ``generate``."""
+    chain = LogitsProcessorList()
+    if warp.temperature != 1:
+        chain.append(TemperatureLogitsWarper(warp.temperature))
+    if warp.top_k:
+        chain.append(TopKLogitsWarper(warp.top_k))
+    if warp.top_p < 1:
+        chain.append(TopPLogitsWarper(warp.top_p))
+    if warp.min_p:
+        chain.append(MinPLogitsWarper(warp.min_p))
+    return chain
+
+
+def _bias(params: Params, fixed: Fixed) -> dict[tuple[int, ...], float]:
+    own = fixed.generation.sequence_bias or {}
+    if isinstance(own, list):
+        own = {tuple(tokens): value for tokens, value in own}
+    bias = {tuple(tokens): float(value) for tokens, value in own.items()}
+    if params.unkpen and fixed.unknown is not None:
+        bias[(fixed.unknown,)] = bias.get((fixed.unknown,), 0.0) - params.unkpen
+    return bias
+
+
+def apply(chain: LogitsProcessorList, history: list[list[int]], scores: Tensor) -> Tensor:
+    """``chain`` over ``scores`` ``[rows, vocab]``, given what was read and written so far, one list a row."""
+    ids = torch.tensor(history, dtype=torch.int64, device=scores.device)
+    return chain(ids, scores)

@@ -1,0 +1,56 @@
+"""The model's state for a batch of sequences, and how one token more is computed.
+
+A ``Rows`` holds keys and values (or another recurrent state) of some sequences that advance together, one row
+each. ``prefill`` starts it, ``decode`` adds a token to each row, ``select`` keeps, drops, repeats or reorders
+rows. That is all the engine needs for batches, samples of one prompt and beams alike. ``CausalRows`` can also
+take in rows of other lengths while it runs, which is what lets requests come and go between two steps.
+"""
+
+import inspect
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+Prompts = Sequence[Sequence[int]]
+
+
+class Rows(Protocol):
+    """Sequences that share their forward passes. All logits are float32."""
+
+    @property
+    def size(self) -> int:
+        """Number of rows."""
+        ...
+
+    @property
+    def length(self) -> int:
+        """Tokens held for each row, padding included."""
+        ...
+
+    def prefill(self, prompts: Prompts, forced: Sequence[int] = ()) -> Tensor:
+        """Read the prompts, one row each; returns logits ``[rows, len(forced) + 1, vocab]``.
+
+        ``forced`` is a beginning of the answer that is read along (one prompt only): position ``i`` of the
+        result predicts ``forced[i]``, the last one what follows.
+        """
+        ...
+
+    def decode(self, tokens: Tensor) -> Tensor:
+        """Add one token to each row, int64 ``[rows]``; returns logits ``[rows, vocab]``."""
+        ...
+
+    def select(self, indices: Sequence[int]) -> None:
+        """Make row ``i`` a copy of what was row ``indices[i]``."""
+        ...
+
+
+def accepted(network: Any) -> frozenset[str]:
+    """Names of the arguments the network's ``forward`` takes."""
+    return frozenset(inspect.signature(network.forward).parameters)
+
+
+def integers(values: Any, network: Any) -> Tensor:
+    """An int64 tensor on the network's device."""
+    return torch.tensor(values, dtype=torch.int64, device=network.device)

@@ -1,0 +1,149 @@
+"""From logits to tokens, for all rows of a batch at once and with a single wait for the device."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+from transformers import LogitsProcessorList
+
+from backends import noise
+from backends.hf.processors import Warp, apply, warpers
+
+Alternatives = tuple[tuple[int, float], ...]
+
+
+class Choice(NamedTuple):
+    """One token and what the model thought of it; log-probabilities in nats."""
+
+    token: int
+    raw_lp: float
+    proc_lp: float | None
+    """Of greedy rows under the processed distribution at temperature 1."""
+    valid: bool = True
+    """The logits were finite."""
+    possible: bool = True
+    """The processors left at least one token."""
+    rank: int | None = None
+    entropy: float | None = None
+    top: Alternatives = ()
+
+
+class Draws(Protocol):
+    """What a row says about how its next token is drawn."""
+
+    @property
+    def processors(self) -> LogitsProcessorList:
+        """History processors; see ``backends.hf.processors``."""
+        ...
+
+    @property
+    def warp(self) -> Warp | None:
+        """None for greedy."""
+        ...
+
+    @property
+    def history(self) -> list[int]:
+        """Prompt (of a decoder) and answer so far."""
+        ...
+
+    @property
+    def noise_key(self) -> tuple[int, int, int]:
+        """(seed, sample, position) of the next draw."""
+        ...
+
+    @property
+    def alternatives(self) -> int:
+        """How many to report."""
+        ...
+
+
+def choose(logits: Tensor, rows: Sequence[Draws]) -> tuple[Tensor, list[Choice]]:
+    """The next token of each row: int64 ``[rows]`` on the device, and the same with its figures.
+
+    ``logits`` is float32 ``[rows, vocab]``.
+    """
+    total = logits.logsumexp(-1)
+    scores, tokens, processed = _draw(logits, total, rows)
+    raw = logits.gather(1, tokens[:, None])[:, 0] - total
+    columns = [tokens, raw, scores, total, processed]
+    figures = torch.stack([column.double() for column in columns], dim=1)
+    asked = [i for i, row in enumerate(rows) if row.alternatives]
+    more = examine(logits, total, tokens, asked, max((rows[i].alternatives for i in asked), default=0))
+    choices = []
+    for i, (token, raw_lp, proc_lp, mass, left) in enumerate(figures.tolist()):
+        choices.append(
+            Choice(int(token), raw_lp, proc_lp, _finite(mass), left != float("-inf"), *more.get(i, ()))
+        )
+    return tokens, choices
+
+
+def forced(logits: Tensor, tokens: Sequence[int], alternatives: int) -> list[Choice]:
+    """Figures of given tokens: ``logits`` is float32 ``[tokens, vocab]``, one row before each of them."""
+    chosen = torch.tensor(tokens, device=logits.device)
+    total = logits.logsumexp(-1)
+    raw = (logits.gather(1, chosen[:, None])[:, 0] - total).tolist()
+    asked = range(len(tokens)) if alternatives else range(0)
+    more = examine(logits, total, chosen, list(asked), alternatives)
+    masses = total.tolist()
+    return [
+        Choice(token, raw[i], None, _finite(masses[i]), True, *more.get(i, ()))
+        for i, token in enumerate(tokens)
+    ]
+
+
+def examine(
+    logits: Tensor, total: Tensor, tokens: Tensor, asked: list[int], count: int
+) -> dict[int, tuple[int, float, Alternatives]]:
+    """Rank, entropy and the ``count`` most likely tokens of the raw distribution, for the rows in ``asked``."""
+    if not asked:
+        return {}
+    if len(asked) < len(logits):
+        index = torch.tensor(asked, device=logits.device)
+        logits, total, tokens = logits[index], total[index], tokens[index]
+    lps = logits - total[:, None]
+    best = lps.topk(min(count, lps.shape[1]))
+    rank = (logits > logits.gather(1, tokens[:, None])).sum(-1)
+    entropy = torch.special.entr(lps.exp()).sum(-1)
+    columns = [rank[:, None], entropy[:, None], best.indices, best.values]
+    table = torch.cat([column.double() for column in columns], dim=1)
+    found = {}
+    for i, (place, nats, *pairs) in zip(asked, table.tolist(), strict=True):
+        half = len(pairs) // 2
+        top = tuple(zip(map(int, pairs[:half]), pairs[half:], strict=True))
+        found[i] = (int(place), nats, top)
+    return found
+
+
+def _draw(logits: Tensor, total: Tensor, rows: Sequence[Draws]) -> tuple[Tensor, Tensor, Tensor]:
+    """Log-probabilities drawn at, tokens, and the log-mass the processors left; each ``[rows]``."""
+    touched = [i for i, row in enumerate(rows) if row.processors]
+    if touched:
+        logits = logits.clone()
+        for i in touched:
+            logits[i] = apply(rows[i].processors, [rows[i].history], logits[i : i + 1])[0]
+        total = logits.logsumexp(-1)
+    tokens = logits.argmax(-1)
+    lps = logits.gather(1, tokens[:, None])[:, 0] - total
+    for warp, members in _alike(rows).items():
+        index = torch.tensor(members, device=logits.device)
+        warped = warpers(warp)(None, logits[index])
+        keys = noise.keys([rows[i].noise_key for i in members], logits.device)
+        drawn = noise.draw_rows(warped, keys)
+        tokens[index] = drawn
+        lps[index] = warped.gather(1, drawn[:, None])[:, 0] - warped.logsumexp(-1)
+    return lps, tokens, total
+
+
+def _alike(rows: Sequence[Draws]) -> dict[Warp, list[int]]:
+    """Sampling rows by their settings."""
+    groups: dict[Warp, list[int]] = defaultdict(list)
+    for i, row in enumerate(rows):
+        if row.warp is not None:
+            groups[row.warp].append(i)
+    return groups
+
+
+def _finite(value: float) -> bool:
+    return value - value == 0
