@@ -1,0 +1,118 @@
+"""One exchange as a block of a pane: the prompt, the growing answer, and the line of figures under it.
+
+Texts of people, models and replicas are made safe here, where they enter the pane.
+"""
+
+from repl.messages import Event, Finished, Rewound, Started, Step
+from repl.session.exchange import Exchange
+from repl.session.safe import visible, visible_line
+from repl.tui.lines import Line
+from repl.tui.transcript import Block
+from repl.tui.words import join, seconds
+
+LEAD = "> "
+SOFTENED = {"stop": "stop string", "length": "cut at max_new"}
+"""Reasons to finish that are worth a word; ``eos`` is what everyone expects."""
+STOPPED = {"user": "stopped", "deadline": "stopped at the deadline", "closing": "stopped by leaving"}
+
+
+class AnswerBlock(Block):
+    """Draws ``exchange``; feed it every event, then call ``settle`` once for the batch."""
+
+    def __init__(self, exchange: Exchange, *, earlier: bool = False) -> None:
+        prompt, *rest = visible(exchange.prompt).split("\n")
+        lines = [Line(prompt, "prompt", LEAD), *(Line(text, "prompt", "  ") for text in rest)]
+        super().__init__(lines, style="earlier" if earlier else "answer")
+        if earlier:
+            for line in lines:
+                line.style = "earlier"
+        self.exchange = exchange
+        self._stale = False
+        if exchange.answer.steps or exchange.done:
+            self.rewrite(visible(exchange.answer.text))
+        self.update_foot()
+
+    def feed(self, event: Event) -> None:
+        """Take one event, in order."""
+        match event:
+            case Step() if not self._stale:
+                self.append(visible(event.text))
+            case Rewound() | Started() | Finished():
+                self._stale = True
+
+    def settle(self, where: str = "", waiting: int = 0) -> None:
+        """Bring the block up to the state of the exchange.
+
+        ``where`` names the device that answers; ``waiting`` counts the requests in the model's queue.
+        """
+        if self._stale:
+            done = self.exchange.done
+            self.rewrite(visible(self.exchange.answer.text), "" if done else "rewritten")
+            self._stale = False
+        self.growing = not self.exchange.done
+        self.update_foot(where, waiting)
+
+    def update_foot(self, where: str = "", waiting: int = 0) -> None:
+        """Write the lines under the answer anew."""
+        exchange = self.exchange
+        foot = self._foot_when_done() if exchange.done else [Line(running(exchange, where, waiting), "foot")]
+        foot += [Line(visible_line(note), "note", "note: ") for note in exchange.notes]
+        foot.append(Line())
+        if [(line.text, line.style) for line in foot] != [(line.text, line.style) for line in self.foot]:
+            self.foot = foot
+
+    def _foot_when_done(self) -> list[Line]:
+        exchange = self.exchange
+        lines: list[Line] = []
+        for place, hypothesis in enumerate(exchange.answer.hypotheses[1:], 2):
+            score = "" if hypothesis.score is None else f"{hypothesis.score:.3f}  "
+            lines.append(Line(score + visible_line(hypothesis.text), "muted", f"{place}. "))
+        error = exchange.error
+        if error is not None:
+            word = "lost" if exchange.state == "lost" else "failed"
+            lines.append(Line(f"{word}: {visible_line(error.message)}", "error", "✗ "))
+            if error.hint:
+                lines.append(Line(visible_line(error.hint), "muted", "  "))
+        lines.append(Line(figures(exchange), "foot"))
+        return lines
+
+
+def running(exchange: Exchange, where: str, waiting: int) -> str:
+    """The foot of an answer that is not complete: its stage, where it runs, its number."""
+    number = f"#{exchange.id}"
+    if exchange.ticket is not None and exchange.ticket.stopping:
+        return join("◐ stopping", number)
+    match exchange.state:
+        case "queued":
+            return join("○ queued", f"{waiting} waiting" if waiting > 1 else "", number)
+        case "placed":
+            return join("◐ reading the prompt", where, number)
+        case _:
+            return join("● answering", where, _seed(exchange), number)
+
+
+def figures(exchange: Exchange) -> str:
+    """The foot of a complete answer, such as ``41 tok · 212 tok/s · first 9 ms · seed 7 · #18``."""
+    steps = len(exchange.answer.steps)
+    rate = exchange.tokens_per_second
+    first = exchange.first_token_seconds
+    rewrites = exchange.answer.rewrites
+    if exchange.state == "stopped":
+        end = "■ " + STOPPED.get(exchange.finish, "stopped")
+    else:
+        end = SOFTENED.get(exchange.finish, "")
+    return join(
+        end if exchange.state == "stopped" else "",
+        f"{steps} tok",
+        f"{rate:.0f} tok/s" if rate is not None else "",
+        f"first {seconds(first)}" if first is not None else "",
+        end if exchange.state != "stopped" else "",
+        f"rewritten {rewrites} ×" if rewrites else "",
+        _seed(exchange),
+        f"#{exchange.id}",
+    )
+
+
+def _seed(exchange: Exchange) -> str:
+    sampled = exchange.params.temperature > 0 and exchange.params.beam == 1
+    return f"seed {exchange.seed}" if sampled and exchange.seed is not None else ""

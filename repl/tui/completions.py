@@ -1,0 +1,52 @@
+"""The list of completions that floats above the prompt."""
+
+from collections.abc import Sequence
+
+from rich.cells import cell_len
+from textual.content import Content
+from textual.widget import Widget
+
+from repl.session.commands.base import Completion
+from repl.session.safe import visible_line
+from repl.tui.status import STYLES
+
+MOST = 8
+"""Rows shown at once; the list scrolls with the choice."""
+
+
+class Completions(Widget):
+    """Shows what it is told to; choosing is the prompt's matter."""
+
+    def __init__(self) -> None:
+        super().__init__(id="completions")
+        self._items: list[tuple[str, str]] = []
+        self._chosen = -1
+
+    def show(self, completions: Sequence[Completion], chosen: int) -> None:
+        """Show ``completions`` with one of them marked; hide when there are none."""
+        self._items = [(visible_line(c.text.strip()), visible_line(c.help)) for c in completions]
+        self._chosen = chosen
+        self.display = bool(self._items)
+        self.styles.height = min(MOST, len(self._items))
+        self.styles.width = min(self.app.size.width, self._name_width() + self._help_width() + 4)
+        self.refresh(layout=True)
+
+    def render(self) -> Content:
+        """A row for each: a mark at the chosen one, the text, its help."""
+        first = max(0, min(self._chosen - MOST // 2, len(self._items) - MOST))
+        names = self._name_width()
+        rows = []
+        for at, (name, words) in enumerate(self._items[first : first + MOST], first):
+            here = at == self._chosen
+            padded = name + " " * (names - cell_len(name))
+            row = Content.assemble(
+                "▸ " if here else "  ", (padded, "bold" if here else ""), "  ", (words, STYLES["muted"])
+            )
+            rows.append(row.stylize("reverse") if here else row)
+        return Content("\n").join(rows)
+
+    def _name_width(self) -> int:
+        return max((cell_len(name) for name, _ in self._items), default=0)
+
+    def _help_width(self) -> int:
+        return max((cell_len(words) for _, words in self._items), default=0)

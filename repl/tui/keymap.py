@@ -1,0 +1,108 @@
+"""Every key of the app, as data: the bindings are made of these tables, and so is the help screen.
+
+The keys of readline and of the terminal keep their meaning in the prompt; what moves between panes is on keys
+that neither of them uses.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from textual.binding import Binding, BindingType
+
+
+class Key(NamedTuple):
+    """One line of a table."""
+
+    keys: str
+    """In Textual's names, separated by commas."""
+    action: str
+    help: str
+    shown: str
+    """The keys as people write them."""
+    priority: bool = False
+    """Taken before the focused widget sees it."""
+
+
+APP = (
+    Key(
+        "ctrl+c",
+        "interrupt",
+        "copy the selection; else stop all answers; else clear the input",
+        "Ctrl+C",
+        True,
+    ),
+    Key("escape", "escape", "close what is open; else stop the answer of this pane", "Esc"),
+    Key("ctrl+d", "leave_if_empty", "leave, when the input is empty", "Ctrl+D"),
+    Key("ctrl+q", "leave", "leave", "Ctrl+Q", True),
+    Key("f1", "help", "this help", "F1, or ? in a pane"),
+    Key("ctrl+p", "command_palette", "palette: commands, models, themes", "Ctrl+P", True),
+    Key("f2,alt+z", "zoom", "one pane alone, and back", "F2, Alt+Z"),
+    Key("f6", "next_pane(1)", "next pane", "F6, Tab"),
+    Key("shift+f6", "next_pane(-1)", "previous pane", "Shift+F6, Shift+Tab"),
+    Key("ctrl+l", "redraw", "draw the screen anew", "Ctrl+L", True),
+    *(Key(f"alt+{n}", f"pane({n})", "", "") for n in range(1, 10)),
+)
+"""Everywhere."""
+
+PANE_NUMBERS = Key("", "", "go to a pane by its place", "Alt+1 … Alt+9")
+
+VIEW = (
+    Key("pageup", "pages(-1)", "a page up", "PageUp"),
+    Key("pagedown", "pages(1)", "a page down", "PageDown"),
+    Key("up", "rows(-1)", "a line up", "Up"),
+    Key("down", "rows(1)", "a line down", "Down"),
+    Key("home", "to_start", "to the first line", "Home"),
+    Key("end", "to_end", "to the last line, and follow it", "End"),
+)
+"""In a pane, and in any other text that scrolls."""
+
+PANE = (
+    Key("tab,ctrl+right,ctrl+down", "app.next_pane(1)", "next pane", ""),
+    Key("shift+tab,ctrl+left,ctrl+up", "app.next_pane(-1)", "previous pane", ""),
+    Key("enter", "app.prompt", "back to the prompt (typing goes there too)", "Enter"),
+    Key("question_mark", "app.help", "", ""),
+)
+"""In a pane."""
+
+PROMPT = (
+    Key("enter", "send", "send", "Enter"),
+    Key("shift+enter,alt+enter,ctrl+j", "newline", "new line", "Shift+Enter, Alt+Enter, Ctrl+J"),
+    Key("tab", "complete", "complete; with nothing to complete, next pane", "Tab"),
+    Key("shift+tab", "previous", "previous completion or pane", "Shift+Tab"),
+    Key("up", "up", "line up; at the first line, earlier input", "Up"),
+    Key("down", "down", "line down; at the last line, later input", "Down"),
+    Key("ctrl+r", "search", "search earlier input; again for an older one", "Ctrl+R"),
+    Key("pageup", "app.pages(-1)", "scroll the answers up", "PageUp"),
+    Key("pagedown", "app.pages(1)", "scroll the answers down", "PageDown"),
+    Key("ctrl+a", "cursor_line_start", "start of the line", "Ctrl+A, Home"),
+    Key("ctrl+e", "cursor_line_end", "end of the line", "Ctrl+E, End"),
+    Key("ctrl+b", "cursor_left", "", ""),
+    Key("ctrl+f", "cursor_right", "", ""),
+    Key("alt+b", "cursor_word_left", "word to the left", "Alt+B, Ctrl+Left"),
+    Key("alt+f", "cursor_word_right", "word to the right", "Alt+F, Ctrl+Right"),
+    Key("ctrl+w,alt+backspace", "kill('word_left')", "cut the word to the left", "Ctrl+W"),
+    Key("alt+d", "kill('word_right')", "cut the word to the right", "Alt+D"),
+    Key("ctrl+u", "kill('to_start_of_line')", "cut to the start of the line", "Ctrl+U"),
+    Key("ctrl+k", "kill('to_end_of_line')", "cut to the end of the line", "Ctrl+K"),
+    Key("ctrl+y", "yank", "paste what was cut", "Ctrl+Y"),
+    Key("ctrl+d", "delete_or_leave", "delete; on an empty input, leave", ""),
+    Key("ctrl+h", "delete_left", "", ""),
+    Key("ctrl+underscore", "undo", "undo", "Ctrl+_, Ctrl+Z"),
+)
+"""In the prompt."""
+
+MOUSE = (
+    ("wheel", "scroll what is under the pointer"),
+    ("drag, then Ctrl+C", "select and copy"),
+    ("Shift + drag", "the terminal's own selection, in most terminals"),
+)
+
+
+def bindings(keys: Sequence[Key]) -> list[BindingType]:
+    """Textual's bindings for a table."""
+    return [Binding(k.keys, k.action, k.help, show=False, priority=k.priority) for k in keys]
+
+
+def described(keys: Sequence[Key]) -> list[tuple[str, str]]:
+    """(keys, help) of a table, for the help screen."""
+    return [(k.shown, k.help) for k in keys if k.shown]

@@ -1,0 +1,108 @@
+"""All panes side by side: which there are, how they share the room, which one is active or alone."""
+
+from collections.abc import Sequence
+
+from textual import events
+from textual.containers import Container
+
+from repl.config import Config
+from repl.tui.clock import FrameClock
+from repl.tui.grid import shape, visible_range
+from repl.tui.pane import Pane
+
+
+class Panes(Container):
+    """A grid of panes that adapts to their number and the size of the screen."""
+
+    def __init__(self, config: Config, clock: FrameClock) -> None:
+        super().__init__(id="panes")
+        self._config = config
+        self._clock = clock
+        self._panes: dict[str, Pane] = {}
+        self.order: list[str] = []
+        """The models that have a pane, in their order."""
+        self.zoomed = False
+        self._active: str | None = None
+
+    @property
+    def active(self) -> Pane | None:
+        """The pane that had the focus last, if it still has its place."""
+        return self._panes.get(self._active) if self._active in self.order else None
+
+    @property
+    def all(self) -> list[Pane]:
+        """The panes in their order, those without room on the screen included."""
+        return [self._panes[name] for name in self.order]
+
+    @property
+    def hidden(self) -> int:
+        """How many have no room on the screen."""
+        return 0 if self.zoomed else sum(not pane.display for pane in self.all)
+
+    def pane(self, model: str) -> Pane:
+        """The pane of ``model``, made if there is none; placed at the end if it has no place."""
+        pane = self._panes.get(model)
+        if pane is None:
+            config = self._config.models.get(model)
+            pane = self._panes[model] = Pane(model, config.backend if config is not None else "", self._clock)
+            self.mount(pane)
+        if model not in self.order:
+            self.order.append(model)
+            self.share_out()
+        return pane
+
+    def set_models(self, models: Sequence[str]) -> None:
+        """Show exactly these, in this order; panes that leave keep their answers for when they return."""
+        for model in models:
+            self.pane(model)
+        self.order = list(models)
+        for at, model in enumerate(models):
+            self.move_child(self._panes[model], before=at) if self.children[at] is not self._panes[
+                model
+            ] else None
+        for model, pane in self._panes.items():
+            if model not in self.order and pane.has_focus:
+                self.screen.set_focus(None)
+        self.share_out()
+
+    def activate(self, pane: Pane) -> None:
+        """``pane`` got the focus."""
+        self._active = pane.model
+        self.share_out()
+
+    def neighbour(self, by: int, current: Pane | None) -> Pane | None:
+        """The pane ``by`` places from ``current``; None when that leaves the panes, for the prompt."""
+        panes = self.all
+        if current is None:
+            return panes[0 if by > 0 else -1] if panes else None
+        there = panes.index(current) + by
+        return panes[there] if 0 <= there < len(panes) else None
+
+    def toggle_zoom(self) -> None:
+        """Show the active pane alone, or all again."""
+        self.zoomed = not self.zoomed and len(self.order) > 1
+        if self.zoomed and self.active is None:
+            self._active = self.order[0]
+        self.share_out()
+
+    def share_out(self) -> None:
+        """Share the room out."""
+        if not self.order:
+            return
+        active = self.order.index(self._active) if self._active in self.order else 0
+        grid = shape(len(self.order), self.size.width or 80, self.size.height or 24)
+        shown = visible_range(len(self.order), grid.places, active)
+        if self.zoomed:
+            grid, shown = shape(1, self.size.width, self.size.height), range(active, active + 1)
+        self.styles.grid_size_columns = grid.columns
+        self.styles.grid_size_rows = grid.rows
+        names = {self.order[at] for at in shown}
+        for name, pane in self._panes.items():
+            pane.display = name in names
+            pane.styles.column_span = 1
+        holes = grid.places - len(names)
+        if holes > 0 and not self.zoomed:
+            self._panes[self.order[shown[-1]]].styles.column_span = holes + 1
+
+    def _on_resize(self, event: events.Resize) -> None:
+        self.share_out()

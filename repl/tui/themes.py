@@ -1,0 +1,35 @@
+"""The two quiet themes of the app; Textual's own are there too."""
+
+from textual.theme import Theme
+
+DARK = Theme(
+    name="dark",
+    primary="#7aa2c8",
+    secondary="#8f9db0",
+    accent="#d7a65f",
+    foreground="#d8dce2",
+    background="#14171c",
+    surface="#1b1f26",
+    panel="#232933",
+    success="#7fb685",
+    warning="#d7a65f",
+    error="#e07a77",
+    dark=True,
+    variables={"screen-selection-background": "#37506b", "screen-selection-foreground": "#f2f5f8"},
+)
+LIGHT = Theme(
+    name="light",
+    primary="#24578a",
+    secondary="#5a6675",
+    accent="#8a5a00",
+    foreground="#22262c",
+    background="#fbfaf7",
+    surface="#f1efe9",
+    panel="#e6e3db",
+    success="#2d6e3a",
+    warning="#8a5a00",
+    error="#b3261e",
+    dark=False,
+    variables={"screen-selection-background": "#bcd4ec", "screen-selection-foreground": "#10151b"},
+)
+OWN = (DARK, LIGHT)

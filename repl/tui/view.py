@@ -1,0 +1,254 @@
+"""A scrolling view of a transcript: the widget under panes, the drawer and the help screen.
+
+A plain widget with ``render_line`` and a scroll position of its own. It follows the end while the end is in
+sight and otherwise stays where it is, with a mark that there is more; it redraws only the rows that changed;
+and text selected with the mouse comes out as it was written, without the breaks of wrapping.
+"""
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from rich.cells import cell_len
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.binding import BindingType
+from textual.geometry import Region
+from textual.selection import Selection
+from textual.strip import Strip
+from textual.widget import Widget
+
+from repl.tui import keymap
+from repl.tui.lines import Span, pieces
+from repl.tui.transcript import LINES_PER_BLOCK, Block, Position, Row, Transcript
+
+WHEEL_ROWS = 3
+MORE = " ▼ more "
+CARET = "▏"
+_CACHED_STRIPS = 2000
+_END = (1 << 62, 0)
+
+
+class LineView(Widget, can_focus=True):
+    """Shows ``transcript``; call ``redraw`` after changing it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = keymap.bindings(keymap.VIEW)
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        f"view--{name}"
+        for name in (
+            *("answer", "prompt", "earlier", "rewritten", "foot", "note", "name", "strong", "muted"),
+            *("error", "warning", "success", "title", "heading", "selection", "more", "rule"),
+        )
+    }
+    HEADER = 0
+    """Rows at the top that do not scroll."""
+    MARGIN = 1
+    """Cells left free at either side."""
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self.transcript = Transcript()
+        self.top: Position | None = None
+        """Where the window begins; None follows the end."""
+        self._rows: list[Row] = []
+        self._strips: dict[Row, Strip] = {}
+        self._styles: dict[str, Style] = {}
+
+    # -- what is shown ---------------------------------------------------------------------------------------
+
+    @property
+    def row_width(self) -> int:
+        """Cells of a row, margins taken off."""
+        return max(1, self.size.width - 2 * self.MARGIN)
+
+    @property
+    def row_count(self) -> int:
+        """Rows of the window."""
+        return max(0, self.size.height - self.HEADER)
+
+    @property
+    def following(self) -> bool:
+        """Whether the end is in sight and stays so."""
+        return self.top is None
+
+    def add(self, block: Block) -> None:
+        """Add a block at the end."""
+        self.transcript.blocks.append(block)
+        self.redraw()
+
+    def clear(self) -> None:
+        """Remove everything."""
+        self.transcript.blocks.clear()
+        self.top = None
+        self.redraw()
+
+    def redraw(self) -> None:
+        """Bring the window up to date, refreshing the rows that differ."""
+        if not self.size.width:
+            return
+        before, was_following = self._rows, self.following
+        self._rows, self.top = self.transcript.window(self.top, self.row_width, self.row_count)
+        if len(before) != len(self._rows) or was_following != self.following:
+            self.refresh()
+            return
+        differ = [y for y, pair in enumerate(zip(before, self._rows, strict=True)) if pair[0] != pair[1]]
+        if differ:
+            height = differ[-1] - differ[0] + 1
+            self.refresh(Region(0, differ[0] + self.HEADER, self.size.width, height))
+
+    # -- scrolling -------------------------------------------------------------------------------------------
+
+    def scroll_rows(self, rows: int) -> None:
+        """Scroll down by ``rows``, or up if negative; reaching the end follows it again."""
+        if self.top is None:
+            if rows > 0:
+                return
+            self.top = self.transcript.top_of_end(self.row_width, self.row_count)
+        self.top = self.transcript.moved(self.top, rows, self.row_width)
+        self.redraw()
+
+    def action_rows(self, rows: int) -> None:
+        """Scroll by rows."""
+        self.scroll_rows(rows)
+
+    def action_pages(self, pages: int) -> None:
+        """Scroll by windows, less one row for the eye to hold on to."""
+        self.scroll_rows(pages * max(1, self.row_count - 1))
+
+    def action_to_start(self) -> None:
+        """Scroll to the first row."""
+        self.top = Position(0, 0, 0)
+        self.redraw()
+
+    def action_to_end(self) -> None:
+        """Scroll to the last row and follow it."""
+        self.top = None
+        self.redraw()
+
+    def _on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        event.stop()
+        self.scroll_rows(-WHEEL_ROWS)
+
+    def _on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        event.stop()
+        self.scroll_rows(WHEEL_ROWS)
+
+    def _on_resize(self, event: events.Resize) -> None:
+        self._strips.clear()
+        self._rows = []
+        self.redraw()
+        self.refresh()
+
+    # -- selecting -------------------------------------------------------------------------------------------
+
+    def get_selection(self, selection: Selection) -> tuple[str, str] | None:
+        """The selected text; the coordinates are those of ``Transcript``, not of the screen."""
+        start = (selection.start.y, selection.start.x) if selection.start is not None else (0, 0)
+        end = (selection.end.y, selection.end.x) if selection.end is not None else _END
+        return self.transcript.extract(start, end), "\n"
+
+    def selection_updated(self, selection: Selection | None) -> None:
+        """Redraw with the new highlight."""
+        self._strips.clear()
+        self.refresh()
+
+    # -- drawing ---------------------------------------------------------------------------------------------
+
+    def notify_style_update(self) -> None:
+        """Forget what was drawn in the old colours."""
+        super().notify_style_update()
+        self._styles.clear()
+        self._strips.clear()
+
+    def style_of(self, name: str) -> Style:
+        """The Rich style of a name such as ``foot``; unknown and empty names are plain."""
+        style = self._styles.get(name)
+        if style is None:
+            known = f"view--{name}" in self.COMPONENT_CLASSES
+            style = self.get_component_rich_style(f"view--{name}") if known else self.rich_style
+            self._styles[name] = style
+        return style
+
+    def render_line(self, y: int) -> Strip:
+        """Row ``y`` of the widget."""
+        index = y - self.HEADER
+        if index < 0:
+            return self.header_strip()
+        if index >= len(self._rows):
+            return self._blank()
+        row = self._rows[index]
+        strip = self._strips.get(row)
+        if strip is None:
+            if len(self._strips) > _CACHED_STRIPS:
+                self._strips.clear()
+            strip = self._strips[row] = self._strip(row)
+        if not self.following and index == self.row_count - 1:
+            return self._with_more(strip)
+        return strip
+
+    def header_strip(self) -> Strip:
+        """The row that does not scroll; only where ``HEADER`` is not 0."""
+        return Strip.blank(self.size.width, self.rich_style)
+
+    def _blank(self) -> Strip:
+        strip = Strip.blank(self.size.width, self.rich_style)
+        if not self._rows:
+            return strip
+        last = self._rows[-1]  # dragging below the text selects to its end
+        return strip.apply_offsets(last.start + len(last.text), last.y)
+
+    def _strip(self, row: Row) -> Strip:
+        width = self.size.width
+        body = Strip(list(self._segments(row))).apply_offsets(row.start, row.y)
+        style = self.style_of(row.style)
+        lead = " " * self.MARGIN + _fit(row.lead, row.indent)
+        at_start = style + Style.from_meta({"offset": (row.start, row.y)})
+        segments = [Segment(char, at_start) for char in lead]  # one by one: each cell is the row's start
+        segments += body
+        if row.caret:
+            segments.append(Segment(CARET, self.style_of("muted")))
+        return Strip(segments).adjust_cell_length(width, self.rich_style)
+
+    def _segments(self, row: Row) -> Iterable[Segment]:
+        spans = row.spans
+        selection = self.text_selection
+        if selection is not None and (chosen := _selected(selection, row)) is not None:
+            spans = (*spans, Span(*chosen, "selection"))
+        room = self.row_width - row.indent
+        text = row.text if cell_len(row.text) <= room else _clip(row.text, room)
+        for piece in pieces(0, len(text), row.style, spans):
+            yield Segment(text[piece.start : piece.end], self.style_of(piece.style))
+
+    def _with_more(self, strip: Strip) -> Strip:
+        width = self.size.width
+        mark = MORE if width >= 2 * len(MORE) else "▼"
+        return Strip.join(
+            [strip.crop(0, max(0, width - len(mark))), Strip([Segment(mark[:width], self.style_of("more"))])]
+        )
+
+
+def _selected(selection: Selection, row: Row) -> tuple[int, int] | None:
+    span = selection.get_span(row.y)
+    if span is None:
+        return None
+    start = max(0, span[0] - row.start)
+    end = len(row.text) if span[1] < 0 else min(len(row.text), span[1] - row.start)
+    return (start, end) if start < end else None
+
+
+def _clip(text: str, room: int) -> str:
+    """``text`` without what hangs over ``room`` cells."""
+    used = 0
+    for index, char in enumerate(text):
+        used += cell_len(char)
+        if used > room:
+            return text[:index]
+    return text
+
+
+def _fit(text: str, width: int) -> str:
+    text = _clip(text, width)
+    return text + " " * (width - cell_len(text))
+
+
+__all__ = ["LINES_PER_BLOCK", "LineView"]

@@ -1,0 +1,75 @@
+"""Figures and states in words: short, with a unit, the same everywhere in the app."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from repl.params import Params, Value, changed
+from repl.pool.plan import ReplicaStatus, State
+from repl.session.safe import visible_line
+
+
+class Sign(NamedTuple):
+    """How a state is marked: never by the colour alone."""
+
+    glyph: str
+    style: str
+
+
+SIGNS: Mapping[State, Sign] = {
+    "starting": Sign("○", "muted"),
+    "loading": Sign("◐", "warning"),
+    "ready": Sign("●", "success"),
+    "busy": Sign("●", "success"),
+    "failed": Sign("✗", "error"),
+    "restarting": Sign("◐", "warning"),
+    "stopped": Sign("○", "muted"),
+}
+
+SHORT = {"temperature": "temp", "max_new": "max", "length_penalty": "lenpen", "repetition_penalty": "rep"}
+"""Parameters by the names that fit on a line."""
+
+
+def join(*parts: str) -> str:
+    """The parts that are not empty, with dots between them."""
+    return " · ".join(part for part in parts if part)
+
+
+def seconds(value: float) -> str:
+    """A duration in the unit that suits it."""
+    if value < 0.9995:
+        return f"{value * 1000:.0f} ms"
+    return f"{value:.1f} s" if value < 60 else f"{value / 60:.1f} min"
+
+
+def memory(count: int) -> str:
+    """Bytes in GB, with one decimal."""
+    return f"{count / 1e9:.1f} GB"
+
+
+def state_words(status: ReplicaStatus) -> str:
+    """What a replica is doing, for as long as it serves nobody; empty when it is up."""
+    if status.state in ("ready", "busy"):
+        return ""
+    progress = f"{status.loading:.0%}".replace("%", " %") if status.loading is not None else ""
+    stage = visible_line(status.detail) if status.state == "loading" else ""
+    return " ".join(part for part in (status.state, stage, progress) if part)
+
+
+def value(setting: Value) -> str:
+    """A parameter's value as a person would type it."""
+    if isinstance(setting, tuple):
+        return ",".join(text.replace("\n", "\\n").replace("\t", "\\t") for text in setting) or "none"
+    if isinstance(setting, float):
+        return f"{setting:g}"
+    return "none" if setting is None else str(setting)
+
+
+def settings(params: Params) -> str:
+    """The settings in force: greedy or how warm, what else differs from the defaults, the limit."""
+    shown = changed(params)
+    shown.pop("temperature", None)
+    shown.pop("max_new", None)
+    mode = "greedy" if params.beam == 1 else ""
+    first = f"temp {value(params.temperature)}" if params.temperature > 0 else mode
+    rest = [f"{SHORT.get(name, name)} {visible_line(value(setting))}" for name, setting in shown.items()]
+    return join(first, *rest, f"max {params.max_new}")
