@@ -7,7 +7,6 @@ is lost, doubled, or left without an end by it. All of it runs on one asyncio lo
 
 import asyncio
 import itertools
-import random
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -15,7 +14,7 @@ from types import TracebackType
 import msgspec
 
 from repl.messages import Error, Failed, Lost, Request, Stopped
-from repl.pool import local
+from repl.pool import local, policy
 from repl.pool.plan import Limits, ReplicaPlan, ReplicaStatus
 from repl.pool.queue import FairQueue
 from repl.pool.replica import Launcher, Replica
@@ -156,16 +155,8 @@ class Coordinator:
         )
 
     def _dispatch(self, group: _Group) -> None:
-        """Bind waiting requests to free slots: the home replica if it is free, else the least busy one."""
-        free = {replica.name: replica for replica in group.replicas if replica.free > 0}
-        while free and (ticket := group.queue.pop(free)) is not None:
-            replica = free.get(ticket.home or "")
-            if replica is None or (ticket.pin and replica.name not in ticket.pin):
-                able = [r for r in free.values() if ticket.pin is None or r.name in ticket.pin]
-                replica = min(able, key=lambda r: (r.load, random.random()))  # noqa: S311
+        for ticket, replica in policy.bindings(group.queue, group.replicas):
             replica.take(ticket)
-            if replica.free <= 0:
-                del free[replica.name]
 
     def _cancel(self, ticket: Ticket, reason: StopReason) -> None:
         if ticket.done:

@@ -70,6 +70,8 @@ class Ticket:
         self.state: TicketState = "queued"
         self.replica: str | None = None
         self.tries = 0
+        self.rank: float = request.id
+        """Order within its user's queue, least first."""
         self.timings = Timings(submitted=time.monotonic())
         self.terminal: Terminal | None = None
         self.stopping: StopReason | None = None

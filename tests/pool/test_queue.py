@@ -32,8 +32,9 @@ def ticket(
 
 def drain(queue: FairQueue, free: set[str]) -> list[int]:
     out = []
-    while (head := queue.pop(free)) is not None:
-        out.append(head.request.id)
+    while heads := queue.peek(free, 1):
+        queue.take(heads[0])
+        out.append(heads[0].request.id)
     return out
 
 
@@ -89,9 +90,12 @@ def test_nothing_is_lost_doubled_or_served_where_it_may_not_be(script: list[tupl
             free = action[1]
             assert isinstance(free, set)
             able = [t for t in waiting.values() if t.pin is None or t.pin & free]
-            head = queue.pop(free)
-            assert (head is None) == (not able)
-            if head is not None:
+            heads = queue.peek(free, 3)
+            assert bool(heads) == bool(able)
+            assert len({h.request.id for h in heads}) == len(heads) and all(h in able for h in heads)
+            if heads:
+                head = heads[0]
+                queue.take(head)
                 assert head in able
                 assert head.interactive or not any(t.interactive for t in able)
                 same = [
