@@ -197,6 +197,8 @@ class Replica:
 
     def received(self, messages: Sequence[FromChild]) -> None:
         """All that one engine step, or the load, produced."""
+        if self._state == "stopped":  # a last word from a process that is being closed
+            return
         self._last_heard = time.monotonic()
         freed = False
         for message in messages:
