@@ -12,5 +12,7 @@ CRASH = 70
 """A fault of the program itself (``EX_SOFTWARE`` of sysexits.h); the message names the report's file."""
 INTERRUPTED = 130
 """Ended by Ctrl-C (128 + SIGINT), as shells have it."""
+READER_GONE = 141
+"""Whoever read standard output left early (128 + SIGPIPE), as in ``| head``."""
 TERMINATED = 143
 """Ended by SIGTERM (128 + 15)."""

@@ -1,0 +1,189 @@
+"""Sends every line of the input to every model and writes what comes back, in the order of the input.
+
+So many lines are on their way at once that all replicas are busy even while a slow line holds up the output;
+beyond that, reading waits. ``repl.batch.run`` gives it its parts.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Mapping
+from typing import Protocol
+
+import msgspec
+
+from repl import exits
+from repl.batch.errors import BatchError
+from repl.batch.journal import Mark
+from repl.batch.output import Output
+from repl.batch.record import Record, Writer
+from repl.batch.source import Item
+from repl.config import ModelConfig
+from repl.messages import Error, Event, Failed, Lost, Request, Stopped
+from repl.params import Params, Value
+from repl.pool import Coordinator, Ticket
+from repl.session.answer import Answer
+from repl.session.decoding import decoding, level, refusal
+
+WINDOW = 512
+"""Lines on their way at once, for each model: several for each slot of a large machine."""
+WINDOW_BYTES = 64 << 20
+"""Of prompts on their way at once."""
+TRIES = 3
+"""Times a line is begun that loses its replica in the middle of the answer."""
+UP = ("starting", "loading", "ready", "busy", "restarting")
+
+
+def seed_of_line(seed: int, index: int) -> int:
+    """The seed of line ``index`` (from 0): 63 bits of BLAKE2b over it and the run's, alike everywhere."""
+    digest = hashlib.blake2b(f"{seed}:{index}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
+class Digest:
+    """A running hash over the lines of the input."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.blake2b(digest_size=16)
+
+    def add(self, item: Item) -> str:
+        """Take the next line; returns the hash over all so far."""
+        raw = item.raw
+        self._hash.update(raw.length.to_bytes(8, "little"))
+        self._hash.update(raw.data)
+        return self._hash.copy().hexdigest()
+
+
+class Observer(Protocol):
+    """Is told how the run goes."""
+
+    def wrote(self, mark: Mark, item: Item) -> None:
+        """The output now holds everything up to ``item``."""
+        ...
+
+    def failed(self, record: Record) -> None:
+        """This line got no answer."""
+        ...
+
+
+class _Job(msgspec.Struct):
+    """A line on its way."""
+
+    item: Item
+    answers: list["asyncio.Task[Record]"]
+
+
+class Runner:
+    """One run, from where ``output`` stands to the end of the input."""
+
+    def __init__(
+        self,
+        coordinator: Coordinator,
+        models: Mapping[str, ModelConfig],
+        settings: Mapping[str, Value],
+        seed: int,
+        output: Output,
+        writer: Writer,
+        observer: Observer,
+        window: int = WINDOW,
+    ) -> None:
+        self._coordinator = coordinator
+        self._models = models
+        self._settings = settings
+        self._seed = seed
+        self._output = output
+        self._writer = writer
+        self._observer = observer
+        self._jobs: asyncio.Queue[_Job | None] = asyncio.Queue(window)
+        self._held = 0
+        self._room = asyncio.Event()
+
+    async def run(self, items: AsyncIterator[Item], digest: Digest) -> None:
+        """Work off ``items``; ``digest`` is over those before. Raises ``BatchError`` and ``OSError``."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._send(items, group))
+                group.create_task(self._write(digest))
+        except* BatchError as stopped:
+            raise stopped.exceptions[0] from None
+        except* OSError as failed:
+            raise failed.exceptions[0] from None
+
+    async def _send(self, items: AsyncIterator[Item], group: asyncio.TaskGroup) -> None:
+        async for item in items:
+            while self._held > WINDOW_BYTES:
+                self._room.clear()
+                await self._room.wait()
+            self._held += len(item.raw.data)
+            answers = [group.create_task(self._answer(item, model)) for model in self._models.values()]
+            await self._jobs.put(_Job(item, answers))
+        await self._jobs.put(None)
+
+    async def _write(self, digest: Digest) -> None:
+        while (job := await self._jobs.get()) is not None:
+            records = [await answer for answer in job.answers]
+            before = self._output.mark
+            after = msgspec.structs.replace(
+                before,
+                lines=before.lines + 1,
+                digest=digest.add(job.item),
+                records=before.records + len(records),
+                failed=before.failed + sum(record.error is not None for record in records),
+                tokens=before.tokens + sum(len(record.tokens) for record in records),
+            )
+            data = b"".join(map(self._writer, records))
+            after = msgspec.structs.replace(after, end=before.end + len(data))
+            await self._output.append(data, after)
+            self._held -= len(job.item.raw.data)
+            self._room.set()
+            for record in records:
+                if record.error is not None:
+                    self._observer.failed(record)
+            self._observer.wrote(after, job.item)
+
+    async def _answer(self, item: Item, model: ModelConfig) -> Record:
+        """Ask one model, anew if a replica is lost over it."""
+        record = Record(item=item, model=model.name, error=item.error)
+        if item.error is not None:
+            return record
+        asked = decoding(model, {**self._settings, **item.params})
+        if asked.ignored:
+            record.error = refusal(model, asked.ignored)
+            return record
+        record.params = self._seeded(asked.params, model, item)
+        request = Request(model=model.name, prompt=item.prompt, params=record.params, template=model.template)
+        while record.tries < TRIES:
+            record.answer = Answer()
+            ticket = self._submit(request, record.answer)
+            end = await ticket.wait()
+            record.tries += max(1, ticket.tries)
+            record.replica, record.timings = ticket.replica, ticket.timings
+            if not isinstance(end, Lost):
+                break
+        record.error = self._error(end, ticket)
+        return record
+
+    def _submit(self, request: Request, answer: Answer) -> Ticket:
+        def sink(ticket: Ticket, event: Event) -> None:
+            answer.feed(event)
+
+        return self._coordinator.submit(request, user="batch", interactive=False, sink=sink)
+
+    def _seeded(self, params: Params, model: ModelConfig, item: Item) -> Params:
+        """Each line has its own seed, its own choice first; a model's default would be one for all lines."""
+        if item.params.get("seed") is not None or level(model.backend, "seed").level == "none":
+            return params
+        return msgspec.structs.replace(params, seed=seed_of_line(self._seed, item.index))
+
+    def _error(self, end: object, ticket: Ticket) -> Error | None:
+        """Of a line, if it has one; raises ``BatchError`` where it is not the line's fault."""
+        if isinstance(end, Stopped):
+            return Error(kind="stopped", message=f"the answer was stopped ({end.reason})", hint="")
+        if not isinstance(end, Failed | Lost):
+            return None
+        model = ticket.request.model
+        alive = any(s.state in UP for s in self._coordinator.status() if s.model == model)
+        if ticket.tries == 0 and not alive:
+            raise BatchError(
+                f"no replica of {model} is left: {end.error.message}", end.error.hint, code=exits.NO_MODEL
+            )
+        return end.error
