@@ -1,0 +1,7 @@
+"""``python -m repl`` is the command ``multigpu-repl``."""
+
+import sys
+
+from repl.cli import main
+
+sys.exit(main())
