@@ -312,7 +312,7 @@ class ReplApp(App[int]):
 
     def commands(self) -> Iterable[Command]:
         """All commands."""
-        return commands.everything()
+        return commands.COMMANDS
 
     def action_interrupt(self) -> None:
         """Copy, stop or clear: never leave."""
