@@ -202,6 +202,8 @@ class Coordinator:
 
     def freed(self, replica: Replica) -> None:
         """Give it work, or give up on what waits for nobody."""
+        if self._closed:
+            return
         group = self._groups[replica.plan.model.name]
         if replica.coming:
             self._dispatch(group)

@@ -352,9 +352,9 @@ class Replica:
 
     async def close(self) -> None:
         """Ask the process to leave, then make it."""
+        self._set("stopped", "")
         await self._cancel_tasks()
         process, self._process = self._process, None
-        self._set("stopped", "")
         self._running.clear()
         if process is None:
             return
