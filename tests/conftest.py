@@ -1,0 +1,43 @@
+"""What every test shares: folders of its own, no network, and one rule for tools that may be missing."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+# Before anything imports torch or transformers: workers share the cores, and no test may reach a network.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+def require_tool(name: str) -> str:
+    """The path of an external program; without it a test skips on a user's machine and fails in CI."""
+    path = shutil.which(name)
+    if path is None:
+        reason = f"needs {name}, which is not installed"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Settings, records, cache and reports of the test alone; processes that it starts inherit them."""
+    home = tmp_path_factory.mktemp("home")
+    for name in ("CONFIG", "DATA", "STATE", "CACHE"):
+        monkeypatch.setenv(f"XDG_{name}_HOME", str(home / name.lower()))
+    return home
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests marked ``gpu`` skip where there is none."""
+    marked = [item for item in items if item.get_closest_marker("gpu")]
+    if not marked:
+        return
+    from repl.devices import gpus
+
+    if not gpus():
+        for item in marked:
+            item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
