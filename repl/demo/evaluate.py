@@ -1,8 +1,8 @@
 """Measure the demo models as they lie in the package: `python -m repl.demo.evaluate [NAME ...]`.
 
 The language models are measured by their loss on docstrings of modules that were held out of the training,
-the fairseq models by exact match on held-out numbers and on the small and the round ones, decoded by fairseq's own
-generator. No generating code of this package takes part, so that its figures can be held against these.
+the fairseq models by exact match on held-out numbers and on small and round ones, decoded by fairseq's
+own generator. No generating code of this package takes part, so that its figures can be held against these.
 """
 
 import argparse

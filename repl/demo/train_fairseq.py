@@ -20,7 +20,7 @@ from typing import Any
 from repl.demo import number_words
 
 CHECKPOINT = "model.pt"
-UPDATES = 3000
+UPDATES = 2000
 _ROOT = Path(__file__).parents[2]
 
 _COMMON = """

@@ -39,4 +39,9 @@ def test_no_held_out_paragraph_is_in_the_training_text(texts: corpus.Split) -> N
 def test_the_corpus_is_the_same_each_time(texts: corpus.Split) -> None:
     again = corpus.split(corpus.documents())
     assert corpus.digest(again.train) == corpus.digest(texts.train)
-    assert len(texts.train) == len(set(texts.train))
+
+
+def test_each_text_is_there_once(texts: corpus.Split) -> None:
+    every = [document.text for document in corpus.documents()]
+    assert len(every) == len(set(every))
+    assert set(texts.train) <= set(every)
