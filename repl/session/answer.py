@@ -49,8 +49,10 @@ class Answer:
     def text(self) -> str:
         """What is visible so far; once finished, the text the engine declared final."""
         if self._text is None:
-            final = isinstance(self.terminal, Finished)
-            self._text = self.terminal.text if final else "".join(step.text for step in self.steps)  # type: ignore[union-attr]
+            if isinstance(self.terminal, Finished):
+                self._text = self.terminal.text
+            else:
+                self._text = "".join(step.text for step in self.steps)
         return self._text
 
     @property

@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from repl.messages import Error, Failed, Finished, Lost, Request, Stopped
+from repl.messages import Error, Failed, Finished, Lost, ModelSpec, Request, Stopped
 from repl.params import Params, Value
 from repl.pool.ticket import Ticket, Timings
 from repl.session.answer import Answer
@@ -16,12 +16,11 @@ ExchangeState = Literal["queued", "placed", "streaming", "finished", "stopped", 
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """Which model it was, exactly enough to find it again."""
+    """Which model it was, exactly enough to find it again. The hashes are empty until it has loaded."""
 
-    name: str
-    backend: str
-    path: str
+    spec: ModelSpec
     dtype: str = ""
+    """As loaded."""
     checkpoint_hash: str = ""
     vocab_fingerprint: str = ""
 
@@ -58,7 +57,7 @@ class Exchange:
     @property
     def model(self) -> str:
         """Name of the model."""
-        return self.identity.name
+        return self.identity.spec.name
 
     @property
     def params(self) -> Params:

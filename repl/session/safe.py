@@ -1,8 +1,8 @@
 """Makes untrusted text fit for a terminal.
 
-Model output, file names, checkpoints' settings and error texts may hold escape sequences and characters that
-reorder or hide what stands beside them. A front end passes every such text through here once, where it enters;
-the record keeps the text as it was.
+Model output, file names, checkpoints' settings and error texts may hold escape sequences and characters
+that reorder or hide what stands beside them. A front end passes every such text through here once, where it
+enters; the record keeps the text as it was.
 """
 
 import re
@@ -23,8 +23,8 @@ _UNSAFE_IN_LINE = re.compile(f"[\x00-\x1f\x7f-\x9f\ud800-\udfff{_HIDDEN}]")
 def visible(text: str) -> str:
     """``text`` with every control but newline and tab as a glyph, such as ``␛`` or ``⟨202E⟩``.
 
-    Clean text comes back as the same object, and so does the result of an earlier call. The joiners U+200C and
-    U+200D stay, since scripts and emoji are spelled with them.
+    Clean text comes back as the same object, and so does the result of an earlier call. The joiners U+200C
+    and U+200D stay, since scripts and emoji are spelled with them.
     """
     if _UNSAFE.search(text) is None:
         return text

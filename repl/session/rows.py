@@ -1,0 +1,206 @@
+"""Exchanges as rows of the record. Runs in the record's own thread; ``readback`` is the way back."""
+
+import contextlib
+import hashlib
+import platform
+import sqlite3
+from array import array
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
+from typing import Literal
+
+import msgspec
+
+from repl.messages import Finished, Message, Step
+from repl.session.exchange import Exchange, Identity
+
+PACKAGES = ("multigpu-repl", "torch", "transformers", "fairseq", "numpy")
+"""Those whose versions are recorded with a run."""
+
+
+class Place(msgspec.Struct, frozen=True):
+    """The run and the session that new rows belong to."""
+
+    run: str
+    session: str
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """One start of the program."""
+
+    id: str
+    host: str
+    pid: int
+    argv: str
+    started: str
+
+
+class Gen(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of ``gen``; the fields are its columns."""
+
+    gen_id: int
+    run_id: str
+    session_id: str
+    line: int
+    conversation: str
+    parent_id: int | None
+    created: str
+    in_hash: bytes
+    out_hash: bytes | None
+    model_id: int
+    replica: str | None
+    pin: str | None
+    template: bool
+    prefix: str
+    params_req: str
+    params_eff: str
+    seed: int | None
+    sample: int
+    lane: Literal["fast", "exact"]
+    batch_size: int | None
+    prompt_ids: bytes | None
+    prompt_text: str | None
+    truncated: int | None
+    state: str
+    finish: str
+    native_score: float | None
+    sum_raw_nats: float | None
+    n_tok: int
+    n_bytes: int
+    rewrites: int
+    t_queue: float | None
+    t_first: float | None
+    t_total: float | None
+    marks: str
+    notes: str
+    hypotheses: str | None
+    error: str | None
+
+
+COLUMNS = Gen.__struct_fields__
+_INSERT = f"INSERT INTO gen ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608
+
+
+def begin(connection: sqlite3.Connection, run: Run, session: str) -> Place:
+    """Write the run and its session where they are not there yet."""
+    if not connection.execute(
+        "SELECT 1 FROM run WHERE run_id = ? AND session_id = ?", (run.id, session)
+    ).fetchone():
+        connection.execute("INSERT OR IGNORE INTO session VALUES (?,?,'{}')", (session, run.started))
+        connection.execute(
+            "INSERT OR REPLACE INTO run VALUES (?,?,?,?,?,?,?)",
+            (run.id, session, run.host, run.pid, run.argv, to_json(_versions()), run.started),
+        )
+    return Place(run.id, session)
+
+
+def insert(connection: sqlite3.Connection, place: Place, exchange: Exchange, number: int) -> None:
+    """Write an ended exchange with its tokens; a number already taken raises ``sqlite3.IntegrityError``."""
+    steps = exchange.answer.steps
+    connection.execute(_INSERT, msgspec.structs.astuple(_gen(connection, place, exchange, number)))
+    connection.executemany("INSERT INTO tok VALUES (?,?,?,?,?,?,?,?,?,?,?)", _tokens(number, steps))
+    connection.executemany("INSERT INTO top VALUES (?,?,?,?,?,?)", _alternatives(number, steps))
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        with contextlib.suppress(PackageNotFoundError):
+            versions[package] = version(package)
+    return versions
+
+
+def to_json(value: object) -> str:
+    """``value`` as it stands in a JSON column."""
+    return msgspec.json.encode(value).decode()
+
+
+def _gen(connection: sqlite3.Connection, place: Place, exchange: Exchange, number: int) -> Gen:
+    """The row, its nodes and its model being written on the way."""
+    request, answer, timings = exchange.request, exchange.answer, exchange.timings
+    started = answer.started
+    asked = None
+    for message in (*request.history, Message(role="user", text=exchange.prompt)):
+        asked = _node(connection, asked, message)
+    assert asked is not None
+    said = _node(connection, asked, Message(role="assistant", text=answer.text)) if answer.text else None
+    logprobs = [step.raw_lp for step in answer.steps if step.raw_lp is not None]
+    return Gen(
+        gen_id=number,
+        run_id=place.run,
+        session_id=place.session,
+        line=exchange.line,
+        conversation=exchange.conversation,
+        parent_id=exchange.parent.id if exchange.parent is not None else None,
+        created=exchange.created.isoformat(),
+        in_hash=asked,
+        out_hash=said,
+        model_id=_model(connection, exchange.identity),
+        replica=exchange.replica,
+        pin=exchange.pin,
+        template=request.template,
+        prefix=request.prefix,
+        params_req=to_json(exchange.requested),
+        params_eff=to_json(msgspec.structs.asdict(request.params)),
+        seed=exchange.seed,
+        sample=request.sample,
+        lane=request.lane,
+        batch_size=answer.terminal.batch if isinstance(answer.terminal, Finished) else None,
+        prompt_ids=array("q", started.prompt_ids).tobytes() if started is not None else None,
+        prompt_text=started.prompt_text if started is not None else None,
+        truncated=started.truncated if started is not None else None,
+        state=exchange.state,
+        finish=exchange.finish,
+        native_score=answer.hypotheses[0].score if answer.hypotheses else None,
+        sum_raw_nats=sum(logprobs) if logprobs and len(logprobs) == len(answer.steps) else None,
+        n_tok=len(answer.steps),
+        n_bytes=len(answer.text.encode()),
+        rewrites=answer.rewrites,
+        t_queue=timings.queue_seconds if timings is not None else None,
+        t_first=timings.first_seconds if timings is not None else None,
+        t_total=timings.total_seconds if timings is not None else None,
+        marks=to_json(exchange.marks),
+        notes=to_json(started.notes if started is not None else ()),
+        hypotheses=to_json(answer.hypotheses) if answer.hypotheses else None,
+        error=to_json(exchange.error) if exchange.error is not None else None,
+    )
+
+
+def _node(connection: sqlite3.Connection, parent: bytes | None, message: Message) -> bytes:
+    content = message.role.encode() + b"\0" + message.text.encode()
+    digest = hashlib.sha256((parent or bytes(32)) + content).digest()
+    connection.execute(
+        "INSERT OR IGNORE INTO node VALUES (?,?,?,?)", (digest, parent, message.role, message.text)
+    )
+    return digest
+
+
+def _model(connection: sqlite3.Connection, identity: Identity) -> int:
+    spec = identity.spec
+    known = (
+        to_json(msgspec.structs.asdict(spec)),
+        identity.dtype,
+        identity.checkpoint_hash,
+        identity.vocab_fingerprint,
+    )
+    connection.execute(
+        "INSERT OR IGNORE INTO model (name, backend, path, spec, dtype, weights_sha, vocab_fp)"
+        " VALUES (?,?,?,?,?,?,?)",
+        (spec.name, spec.backend, spec.path, *known),
+    )
+    (number,) = connection.execute(
+        "SELECT model_id FROM model WHERE (spec, dtype, weights_sha, vocab_fp) = (?,?,?,?)", known
+    ).fetchone()
+    return int(number)
+
+
+def _tokens(number: int, steps: Iterable[Step]) -> Iterable[tuple[object, ...]]:
+    for s in steps:
+        logprobs = (s.raw_lp, s.proc_lp, s.search_lp)
+        yield (number, s.index, s.token, s.piece, s.text, *logprobs, s.rank, s.entropy, s.forced)
+
+
+def _alternatives(number: int, steps: Iterable[Step]) -> Iterable[tuple[object, ...]]:
+    for step in steps:
+        for k, (token, raw_lp, piece) in enumerate(step.top):
+            yield number, step.index, k, token, piece, raw_lp

@@ -1,0 +1,301 @@
+"""One sitting of one user: which models answer, with what settings, and everything asked so far.
+
+A front end creates it inside a running event loop, gives it typed lines (``run``), listens to what happens to
+the answers, and closes it. It is not thread-safe.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from repl.messages import Capabilities, Error, Event, Failed, Stopped
+from repl.params import Params, Value, check
+from repl.pool import Coordinator, Refused, ReplicaStatus, Ticket
+from repl.session import commands, routing
+from repl.session.broadcast import Broadcast
+from repl.session.compose import Prompt, complete, compose
+from repl.session.conversation import Conversations
+from repl.session.decoding import Decoding, decoding, fresh_seed, refusal
+from repl.session.errors import InputError
+from repl.session.exchange import Exchange
+from repl.session.frontend import FrontEnd, Listener, Notice
+from repl.session.store import State, Store
+
+if TYPE_CHECKING:
+    from repl.config import Config
+
+FAREWELL = 2.0
+"""Seconds to wait for running answers to stop when the session closes."""
+
+
+class Session:
+    """The core that front ends share."""
+
+    def __init__(
+        self, config: "Config", coordinator: Coordinator, store: Store, *, user: str = "user"
+    ) -> None:
+        self.config = config
+        self.coordinator = coordinator
+        self.store = store
+        self.user = user
+        self.models = config.models
+        self.comparison: list[str] = list(config.compare)
+        """The models a plain line goes to, in the order of their panes."""
+        self.settings: dict[str, Value] = {}
+        """What ``/set`` changed; over the models' own defaults."""
+        self.system = ""
+        self.template: bool | None = None
+        """Apply chat templates; None leaves that to each model's configuration."""
+        self.exchanges: list[Exchange] = []
+        """In the order they were asked, those of a resumed session first."""
+        self.conversations = Conversations()
+        self.themes: Sequence[str] = ()
+        """Names of the front end's themes, for completion."""
+        self.editing: list[Exchange] = []
+        """Their places are taken by the next line."""
+        self._tell = Broadcast()
+        self._saved = self._state()
+        self._loop = asyncio.get_running_loop()
+        store.warn_with(self._warn)
+
+    # -- asking --------------------------------------------------------------------------------------------
+
+    async def run(self, line: str, ui: FrontEnd) -> None:
+        """Do what a typed line says, a command or a prompt; what cannot be done is shown, not raised."""
+        try:
+            routing.check(line)
+            self.store.add_line(line)
+            if routing.is_command(line):
+                await commands.run(self, ui, line)
+            else:
+                self.ask(line)
+        except InputError as error:
+            ui.show(Notice("error", error.message, error.hint))
+        self._save()
+
+    def ask(self, line: str) -> list[Exchange]:
+        """Send a prompt to the chosen models, or to those it names; returns at once.
+
+        Raises ``InputError`` for a line that is empty, too long, not UTF-8 or for nobody. What goes wrong
+        after that ends the exchange: it does not raise.
+        """
+        route = routing.route(
+            line, comparison=self.comparison, models=list(self.models), replicas=self.replicas()
+        )
+        if not route.targets:
+            raise InputError("no model is chosen", "/use NAME or /compare NAME NAME chooses")
+        for exchange in self.editing:
+            if exchange.model in route.targets:
+                self.conversations.rewind(exchange)
+        self.editing = []
+        prompt = Prompt(text=route.prompt, system=self.system, template=self.template, seed=fresh_seed())
+        return self._send(prompt, route.targets, alone=len(route.targets) == 1)
+
+    def retry(self, exchanges: Sequence[Exchange], *, seed: int | None = None) -> list[Exchange]:
+        """Ask again what ``exchanges`` asked, in their place in the conversation, with the settings of now.
+
+        Without ``seed`` each keeps the seed it had, unless ``/set seed`` fixes one now. Those that still
+        run are stopped. Raises ``InputError`` if one of the models is not configured here.
+        """
+        for exchange in exchanges:
+            if exchange.model not in self.models:
+                known = ", ".join(self.models)
+                message = f"#{exchange.id} was answered by {exchange.model}, which is not configured here"
+                raise InputError(message, f"configured are {known}")
+        again: list[Exchange] = []
+        for exchange in exchanges:
+            if exchange.ticket is not None:
+                exchange.ticket.cancel()
+            self.conversations.rewind(exchange)
+            kept = exchange.seed if exchange.seed is not None else fresh_seed()
+            prompt = Prompt(
+                text=exchange.prompt,
+                system=self.system,
+                template=self.template,
+                seed=kept if seed is None else seed,
+                redraw=seed is not None,
+            )
+            line = again[0].line if again else None
+            again += self._send(prompt, {exchange.model: exchange.pin}, line=line, alone=len(exchanges) == 1)
+        return again
+
+    def stop(self, model: str | None = None) -> int:
+        """Stop what runs and waits, of one model or of all; returns how many answers that are."""
+        running = [x for x in self.exchanges if not x.done and model in (None, x.model)]
+        for exchange in running:
+            if exchange.ticket is not None:
+                exchange.ticket.cancel()
+        return len(running)
+
+    def find(self, number: int) -> Exchange:
+        """The exchange of this session called ``#number``; raises ``InputError``."""
+        for exchange in reversed(self.exchanges):
+            if exchange.id == number:
+                return exchange
+        raise InputError(f"there is no #{number} in this session", "/history lists what there is")
+
+    def last_line(self) -> list[Exchange]:
+        """The exchanges of the line asked last; empty before the first."""
+        return [x for x in self.exchanges if x.line == self.exchanges[-1].line] if self.exchanges else []
+
+    # -- settings ------------------------------------------------------------------------------------------
+
+    def set(self, name: str, value: Value) -> None:
+        """Fix a parameter for the lines to come; raises ``ParamError``."""
+        self.settings[name] = check(name, value)
+
+    def decoding(self, model: str) -> Decoding:
+        """What the next line would ask of ``model``."""
+        return decoding(self.models[model], self.settings)
+
+    def effective(self, model: str) -> Params:
+        """Every parameter as the next line would send it to ``model``; a seed to be drawn is None."""
+        return self.decoding(model).params
+
+    def capabilities(self, model: str) -> Capabilities | None:
+        """What ``model`` can do; None while none of its replicas has loaded."""
+        found = (status.capabilities for status in self.coordinator.status() if status.model == model)
+        return next((capabilities for capabilities in found if capabilities is not None), None)
+
+    def replicas(self) -> list[routing.Replica]:
+        """What ``@`` can address."""
+        return [routing.Replica(s.name, s.model, s.device) for s in self.status()]
+
+    def status(self) -> list[ReplicaStatus]:
+        """Every replica."""
+        return self.coordinator.status()
+
+    # -- listening and the record --------------------------------------------------------------------------
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Tell ``listener`` of everything from now on; returns what ends that."""
+        return self._tell.add(listener)
+
+    async def resume(self, which: str = "last") -> bool:
+        """Take up a recorded session: its exchanges, settings and models. False if there is none.
+
+        ``which`` is a session's id or ``last``; an unknown id raises ``InputError``.
+        """
+        saved = await self.store.resume(None if which == "last" else which)
+        if saved is None:
+            if which != "last":
+                raise InputError(
+                    f"there is no session '{which}' in the record", "`last` is the one used last"
+                )
+            return False
+        self.exchanges = saved.exchanges
+        for exchange in saved.exchanges:
+            self.conversations.advance(exchange)
+        for model in saved.state.fresh:
+            self.conversations.reset(model)
+        self.comparison = [name for name in saved.state.comparison if name in self.models] or self.comparison
+        self.settings = dict(saved.state.settings)
+        self.system = saved.state.system
+        self.template = saved.state.template
+        self._saved = self._state()
+        missing = sorted({x.model for x in saved.exchanges} - set(self.models))
+        if missing:
+            names = ", ".join(missing)
+            self._tell.notice(
+                Notice("warning", f"not configured any more: {names}", "their answers are kept")
+            )
+        return True
+
+    async def close(self) -> None:
+        """Stop what runs, and see everything into the record."""
+        tickets = [x.ticket for x in self.exchanges if x.ticket is not None and not x.done]
+        for ticket in tickets:
+            ticket.cancel("closing")
+        if tickets:
+            await asyncio.wait([asyncio.ensure_future(t.wait()) for t in tickets], timeout=FAREWELL)
+        for exchange in self.exchanges:
+            if not exchange.done:
+                self._event(exchange, Stopped(id=exchange.request.id, reason="closing"))
+        self._save()
+        await self.store.close()
+
+    # -- inside --------------------------------------------------------------------------------------------
+
+    def _send(
+        self, prompt: Prompt, targets: Mapping[str, str | None], *, line: int | None = None, alone: bool
+    ) -> list[Exchange]:
+        """Make one exchange for each target, tell of all of them, then submit each."""
+        made: list[tuple[Exchange, Decoding, str | None]] = []
+        for model, pin in targets.items():
+            number = self.store.next_id()
+            line = number if line is None else line
+            settings = self.decoding(model)
+            conversation = self.conversations.of(model)
+            exchange = compose(
+                prompt,
+                number=number,
+                line=line,
+                model=self.models[model],
+                pin=pin,
+                decoding=settings,
+                conversation=conversation,
+                capabilities=self.capabilities(model),
+            )
+            made.append((exchange, settings, conversation.home))
+        for exchange, _, _ in made:
+            self.exchanges.append(exchange)
+            self.conversations.advance(exchange)
+            self._tell.started(exchange)
+        for exchange, settings, home in made:
+            if settings.ignored and alone:
+                self._fail(exchange, refusal(self.models[exchange.model], settings.ignored))
+            else:
+                self._submit(exchange, home)
+        return [exchange for exchange, _, _ in made]
+
+    def _submit(self, exchange: Exchange, home: str | None) -> None:
+        def sink(ticket: Ticket, event: Event) -> None:
+            exchange.replica = ticket.replica
+            self._event(exchange, event)
+
+        try:
+            ticket = self.coordinator.submit(
+                exchange.request, user=self.user, pin=exchange.pin, home=home, sink=sink
+            )
+        except Refused as refused:
+            self._fail(exchange, refused.error)
+            return
+        exchange.ticket = ticket
+        exchange.request = ticket.request
+        exchange.timings = ticket.timings
+
+    def _fail(self, exchange: Exchange, error: Error) -> None:
+        self._event(exchange, Failed(id=exchange.request.id, error=error))
+
+    def _event(self, exchange: Exchange, event: Event) -> None:
+        """Fold in one event and tell of it; what comes after the end is dropped."""
+        if exchange.done:
+            return
+        exchange.answer.feed(event)
+        if exchange.done:
+            complete(exchange, self.capabilities(exchange.model))
+            self.store.record(exchange)
+        self._tell.event(exchange, event)
+        if exchange.done:
+            self._tell.ended(exchange)
+
+    def _warn(self, notice: Notice) -> None:
+        """From the record's thread."""
+        with contextlib.suppress(RuntimeError):  # The loop is gone when the last of it fails.
+            self._loop.call_soon_threadsafe(self._tell.notice, notice)
+
+    def _state(self) -> State:
+        return State(
+            settings=dict(self.settings),
+            comparison=tuple(self.comparison),
+            system=self.system,
+            template=self.template,
+            fresh=tuple(model for model in self.models if self.conversations.of(model).head is None),
+        )
+
+    def _save(self) -> None:
+        state = self._state()
+        if state != self._saved:
+            self._saved = state
+            self.store.save(state)

@@ -1,0 +1,282 @@
+"""The record: every line typed and every answer, in one SQLite file that outlives the session.
+
+A thread of its own does all reading and writing, so that a slow disk never holds up the event loop. Several
+sessions may use one file at once. What goes wrong is told through ``warn_with``; nothing here raises for it.
+"""
+
+import asyncio
+import os
+import platform
+import secrets
+import sqlite3
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from datetime import UTC, datetime
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+import msgspec
+
+from repl.params import Value
+from repl.paths import data_dir
+from repl.session import readback, rows
+from repl.session.database import Database
+from repl.session.exchange import Exchange
+from repl.session.frontend import Notice
+
+T = TypeVar("T")
+
+RESERVED = 64
+"""Exchange numbers taken from the file at a time; those left over at the end are given back."""
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True):
+    """What a session is set to, beside its exchanges."""
+
+    settings: dict[str, Value] = {}
+    comparison: tuple[str, ...] = ()
+    system: str = ""
+    template: bool | None = None
+    fresh: tuple[str, ...] = ()
+    """Models whose conversation has not begun."""
+
+
+class Saved(msgspec.Struct, frozen=True):
+    """A recorded session."""
+
+    id: str
+    state: State
+    exchanges: list[Exchange]
+
+
+class Found(msgspec.Struct, frozen=True):
+    """One exchange as a search lists it; long texts are cut."""
+
+    id: int
+    created: datetime
+    model: str
+    prompt: str
+    answer: str
+    state: str
+
+
+def default_path() -> Path:
+    """Where the record is kept."""
+    return data_dir() / "records.db"
+
+
+class Store:
+    """The record as one run of the program uses it. Belongs to one event loop."""
+
+    def __init__(self, path: Path | None) -> None:
+        """Begin to open the file, in the background; None keeps everything in memory only."""
+        now = datetime.now(UTC)
+        self._run = rows.Run(
+            id=_unique(now),
+            host=platform.node(),
+            pid=os.getpid(),
+            argv=rows.to_json(sys.argv),
+            started=now.isoformat(),
+        )
+        self._session = self._run.id
+        self._ids: deque[int] = deque()
+        self._last_id = 0
+        self._untold: list[Notice] = []
+        self._teller: Callable[[Notice], None] | None = None
+        self._telling = threading.Lock()
+        self._jobs: SimpleQueue[tuple[Callable[[Database], Any], Future[Any]] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._work, args=(path,), name="record", daemon=True)
+        self._reservation: Future[None] = self._submit(self._reserve)
+        self._thread.start()
+
+    def warn_with(self, teller: Callable[[Notice], None]) -> None:
+        """Tell ``teller`` of trouble, from another thread; of what there was already, at once."""
+        with self._telling:
+            self._teller = teller
+            untold, self._untold = self._untold, []
+        for notice in untold:
+            teller(notice)
+
+    # -- writing -------------------------------------------------------------------------------------------
+
+    def next_id(self) -> int:
+        """A number no exchange of this file has. Waits for the file only at the start or in a burst."""
+        if len(self._ids) < RESERVED // 2 and self._reservation.done():
+            self._reservation = self._submit(self._reserve)
+        if not self._ids:
+            self._reservation.result()
+        return self._ids.popleft()
+
+    def add_line(self, line: str) -> None:
+        """Keep a line as typed, for the input history."""
+        typed = datetime.now(UTC).isoformat()
+        text = line.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+
+        def add(connection: sqlite3.Connection) -> None:
+            place = self._begin(connection)
+            connection.execute(
+                "INSERT INTO line (run_id, typed, text) VALUES (?,?,?)", (place.run, typed, text)
+            )
+
+        self._submit(lambda database: database.write(add))
+
+    def record(self, exchange: Exchange) -> None:
+        """Write an exchange that has ended."""
+
+        def insert(connection: sqlite3.Connection) -> None:
+            place = self._begin(connection)
+            try:
+                rows.insert(connection, place, exchange, exchange.id)
+            except sqlite3.IntegrityError:
+                # Numbered while the file could not be reached; another session has taken the number since.
+                (number,) = connection.execute("SELECT max(gen_id) + 1 FROM gen").fetchone()
+                rows.insert(connection, place, exchange, number)
+
+        self._submit(lambda database: database.write(insert))
+
+    def save(self, state: State) -> None:
+        """Remember what the session is set to."""
+        encoded = rows.to_json(state)
+
+        def update(connection: sqlite3.Connection) -> None:
+            place = self._begin(connection)
+            connection.execute("UPDATE session SET state = ? WHERE session_id = ?", (encoded, place.session))
+
+        self._submit(lambda database: database.write(update))
+
+    async def flush(self) -> None:
+        """Wait until everything given so far is written, or known to be unwritable for now."""
+        await asyncio.wrap_future(self._submit(lambda database: None))
+
+    async def close(self) -> None:
+        """Write everything and close the file."""
+        if not self._thread.is_alive():
+            return
+        self._submit(self._give_back)
+        self._jobs.put(None)
+        await asyncio.to_thread(self._thread.join)
+
+    # -- reading -------------------------------------------------------------------------------------------
+
+    async def lines(self, limit: int = 1000) -> list[str]:
+        """The lines typed last, in this and earlier sessions, oldest first."""
+
+        def latest(connection: sqlite3.Connection) -> list[str]:
+            found = connection.execute("SELECT text FROM line ORDER BY line_id DESC LIMIT ?", (limit,))
+            return [text for (text,) in found][::-1]
+
+        return await self._read(latest, [])
+
+    async def resume(self, session: str | None = None) -> Saved | None:
+        """A recorded session, the one used last if none is named; what is recorded next belongs to it."""
+        saved = await self._read(lambda connection: _load(connection, session), None)
+        if saved is not None:
+            self._session = saved.id
+        return saved
+
+    async def exchange(self, number: int) -> Exchange | None:
+        """One exchange of any session."""
+
+        def find(connection: sqlite3.Connection) -> Exchange | None:
+            return next(iter(readback.load(connection, "gen_id = ?", (number,))), None)
+
+        return await self._read(find, None)
+
+    async def search(self, text: str = "", limit: int = 50) -> list[Found]:
+        """The latest exchanges with ``text`` in prompt or answer, oldest first; any case (ASCII)."""
+        return await self._read(lambda connection: _search(connection, text, limit), [])
+
+    # -- in the thread -------------------------------------------------------------------------------------
+
+    def _submit(self, job: Callable[[Database], T]) -> Future[T]:
+        future: Future[T] = Future()
+        self._jobs.put((job, future))
+        return future
+
+    async def _read(self, job: Callable[[sqlite3.Connection], T], otherwise: T) -> T:
+        return await asyncio.wrap_future(self._submit(lambda database: database.read(job, otherwise)))
+
+    def _work(self, path: Path | None) -> None:
+        database = Database(path, self._warn)
+        while (item := self._jobs.get()) is not None:
+            job, future = item
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(job(database))
+                except Exception as error:
+                    future.set_exception(error)
+        database.close()
+
+    def _warn(self, notice: Notice) -> None:
+        with self._telling:
+            if self._teller is None:
+                self._untold.append(notice)
+                return
+        self._teller(notice)
+
+    def _begin(self, connection: sqlite3.Connection) -> rows.Place:
+        """Make sure that this run and its session are in the file."""
+        return rows.begin(connection, self._run, self._session)
+
+    def _reserve(self, database: Database) -> None:
+        try:
+            ((last,),) = database.connection.execute(
+                "UPDATE counter SET value = max(value, ?) + ? WHERE name = 'gen' RETURNING value",
+                (self._last_id, RESERVED),
+            ).fetchall()
+        except sqlite3.Error:
+            last = self._last_id + RESERVED
+        self._last_id = last
+        self._ids.extend(range(last - RESERVED + 1, last + 1))
+
+    def _give_back(self, database: Database) -> None:
+        """Unused numbers at the end of the count go back, so that the next session goes on there."""
+        unused = set(self._ids)
+        first = self._last_id + 1
+        while first - 1 in unused:
+            first -= 1
+
+        def update(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "UPDATE counter SET value = ? WHERE name = 'gen' AND value = ?", (first - 1, self._last_id)
+            )
+
+        database.write(update)
+
+
+def _load(connection: sqlite3.Connection, session: str | None) -> Saved | None:
+    if session is None:
+        latest = connection.execute("SELECT session_id FROM gen ORDER BY gen_id DESC LIMIT 1").fetchone()
+        if latest is None:
+            return None
+        (session,) = latest
+    row = connection.execute("SELECT state FROM session WHERE session_id = ?", (session,)).fetchone()
+    if row is None or session is None:
+        return None
+    exchanges = readback.load(connection, "session_id = ?", (session,))
+    return Saved(session, msgspec.json.decode(row[0], type=State), exchanges)
+
+
+def _search(connection: sqlite3.Connection, text: str, limit: int) -> list[Found]:
+    escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    found = connection.execute(
+        """SELECT gen_id, created, model.name, substr(asked.text, 1, 500), substr(said.text, 1, 500), state
+        FROM gen JOIN model USING (model_id)
+        JOIN node AS asked ON asked.hash = in_hash LEFT JOIN node AS said ON said.hash = out_hash
+        WHERE asked.text LIKE :text ESCAPE '\\' OR said.text LIKE :text ESCAPE '\\'
+        ORDER BY gen_id DESC LIMIT :limit""",
+        {"text": f"%{escaped}%", "limit": limit},
+    )
+    return [
+        Found(number, datetime.fromisoformat(created), model, prompt, answer or "", state)
+        for number, created, model, prompt, answer, state in found
+    ][::-1]
+
+
+def _unique(now: datetime) -> str:
+    """A name that sorts by time and that two programs started at once do not share."""
+    return f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
