@@ -1,8 +1,8 @@
 """The engine: requests come, share forward passes, and go.
 
 One call of ``step`` either reads the prompts of new requests or adds a token to every running one. Requests
-to a decoder-only model share one batch, which they join and leave between steps. What needs a batch of its own
-gets one and advances beside it: beams, the exact lane, models whose state cannot be joined.
+to a decoder-only model share one batch, which they join and leave between steps. What needs a batch of its
+own gets one and advances beside it: beams, the exact lane, models whose state cannot be joined.
 """
 
 from collections import deque

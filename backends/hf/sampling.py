@@ -96,7 +96,7 @@ def forced(logits: Tensor, tokens: Sequence[int], alternatives: int) -> list[Cho
 def examine(
     logits: Tensor, total: Tensor, tokens: Tensor, asked: list[int], count: int
 ) -> dict[int, tuple[int, float, Alternatives]]:
-    """Rank, entropy and the ``count`` most likely tokens of the raw distribution, for the rows in ``asked``."""
+    """Rank, entropy and the ``count`` most likely tokens, raw, for each of the rows in ``asked``."""
     if not asked:
         return {}
     if len(asked) < len(logits):

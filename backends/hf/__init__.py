@@ -1,0 +1,80 @@
+"""Backend ``hf``: decoder-only and encoder-decoder checkpoints in Hugging Face format.
+
+transformers loads and runs the model; the loop round it is this package's own (``engine``), so that one
+replica serves many requests at once, token by token. Importing this module costs nothing: torch comes with
+``load``.
+"""
+
+import importlib
+import json
+from pathlib import Path
+from typing import ClassVar
+
+from backends.base import BackendError, Engine, Progress, Requirement
+from repl.messages import ModelSpec
+from repl.params import Support, SupportTable
+
+_INSTALL = "pip install 'multigpu-repl[hf]'"
+
+
+class HuggingFace:
+    """See ``backends.base.Backend``."""
+
+    name: ClassVar[str] = "hf"
+    summary: ClassVar[str] = "Hugging Face checkpoints: decoder-only and encoder-decoder models"
+    requires: ClassVar[tuple[Requirement, ...]] = (
+        Requirement(module="torch", install=_INSTALL),
+        Requirement(module="transformers", install=_INSTALL),
+        Requirement(module="safetensors", install=_INSTALL),
+    )
+    parameters: ClassVar[SupportTable] = {
+        "temperature": Support("exact", "temperature, do_sample", "no effect under beams"),
+        "top_k": Support(
+            "exact", "top_k", "applied first; ties with the last one stay; no effect under beams"
+        ),
+        "top_p": Support("exact", "top_p", "of what top_k left; no effect under beams"),
+        "min_p": Support("exact", "min_p", "of what top_p left; no effect under beams"),
+        "beam": Support("exact", "num_beams, early_stopping=True"),
+        "n": Support("exact", "num_return_sequences", "no effect without sampling or beams"),
+        "length_penalty": Support(
+            "exact", "length_penalty", "over the answer's tokens, end token included; beams only"
+        ),
+        "repetition_penalty": Support(
+            "exact", "repetition_penalty", "a decoder-only model's prompt counts as said before"
+        ),
+        "no_repeat_ngram": Support(
+            "exact", "no_repeat_ngram_size", "a decoder-only model's prompt counts as said before"
+        ),
+        "unkpen": Support("exact", "sequence_bias", "no effect without an unknown token"),
+        "max_new": Support("exact", "max_new_tokens"),
+        "min_new": Support("exact", "min_new_tokens"),
+        "stop": Support("exact", "stop_strings", "the stop string itself is cut off"),
+        "seed": Support("exact", "none; generate uses torch's global generator", "the keyed sampler's own"),
+        "logprobs": Support("exact", "output_logits"),
+        "truncate": Support("exact", "", "a conversation loses its oldest turns first"),
+    }
+
+    @classmethod
+    def recognises(cls, path: Path) -> bool:
+        """A folder whose ``config.json`` names a model type."""
+        try:
+            config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return False
+        return isinstance(config, dict) and "model_type" in config
+
+    @classmethod
+    def load(cls, model: ModelSpec, device: str, threads: int, progress: Progress) -> Engine:
+        """See ``Backend.load``."""
+        progress("libraries", None)
+        try:
+            loader = importlib.import_module("backends.hf.load")
+        except ImportError as error:
+            raise BackendError(
+                "missing_package",
+                f"model '{model.name}' needs a package that is not installed: {error.name or error}",
+                _INSTALL,
+                str(error),
+            ) from error
+        engine: Engine = loader.load(model, device, threads, progress)
+        return engine

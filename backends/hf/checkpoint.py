@@ -1,0 +1,105 @@
+"""Finds a checkpoint and checks it before anything is loaded from it."""
+
+import json
+import re
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+from backends import fingerprint
+from backends.base import BackendError
+from repl.messages import ModelSpec
+
+_HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_LFS_POINTER = b"version https://git-lfs"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a model comes from."""
+
+    name: str
+    """What ``from_pretrained`` takes."""
+    local: bool
+
+    def hash(self) -> str:
+        """Fingerprint of the configuration and weight files; empty for a model from the hub."""
+        if not self.local:
+            return ""
+        folder = Path(self.name)
+        return fingerprint.files([folder / "config.json", *weights(folder)])
+
+
+def locate(spec: ModelSpec) -> Source:
+    """The checked folder, or the hub name, that ``spec.path`` means."""
+    path = Path(spec.path).expanduser()
+    if path.is_dir():
+        _check_folder(spec, path)
+        return Source(str(path), local=True)
+    if path.exists():
+        raise _not_a_checkpoint(spec, "is a file", "give the folder that holds config.json")
+    if _HUB_NAME.fullmatch(spec.path) and not spec.path.startswith("."):
+        return Source(spec.path, local=False)
+    raise BackendError(
+        "missing_file", f"model '{spec.name}': there is no {path}", "check the path in the configuration"
+    )
+
+
+def weights(folder: Path) -> list[Path]:
+    """The weight files of a folder: safetensors where there are any."""
+    return sorted(folder.glob("*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
+
+
+def _check_folder(spec: ModelSpec, folder: Path) -> None:
+    config = folder / "config.json"
+    if (folder / "adapter_config.json").exists() and not config.exists():
+        raise BackendError(
+            "unsupported",
+            f"model '{spec.name}': {folder} is an adapter, not a whole model",
+            "merge it into its base model with PEFT's merge_and_unload and save that",
+        )
+    if not config.exists():
+        raise _not_a_checkpoint(spec, "has no config.json", "give a folder saved with save_pretrained")
+    try:
+        known = "model_type" in json.loads(config.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _not_a_checkpoint(spec, f"has an unreadable config.json: {error}", "save it again") from error
+    if not known:
+        raise _not_a_checkpoint(spec, "has a config.json without model_type", "it belongs to another library")
+    files = weights(folder)
+    if not files:
+        raise _not_a_checkpoint(
+            spec,
+            "holds no weights",
+            "it needs *.safetensors or pytorch_model.bin; was the download complete?",
+        )
+    for file in files:
+        fault = _fault(file)
+        if fault:
+            raise _not_a_checkpoint(spec, f"{file.name} {fault}", "fetch the file again")
+
+
+def _fault(file: Path) -> str:
+    """What is wrong with a weight file, as far as its first bytes and its size tell."""
+    size = file.stat().st_size
+    with file.open("rb") as stream:
+        start = stream.read(len(_LFS_POINTER))
+        if start == _LFS_POINTER:
+            return "is a Git LFS pointer, not the weights; run 'git lfs pull'"
+        if file.suffix != ".safetensors":
+            return ""
+        length = struct.unpack("<Q", start[:8].ljust(8, b"\0"))[0]
+        if not 2 <= length <= size - 8:
+            return "is not a safetensors file or was cut short"
+        stream.seek(8)
+        try:
+            header = json.loads(stream.read(length))
+            ends = [entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"]
+            expected = 8 + length + max(ends, default=0)
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+            return "has a damaged header"
+    return "" if size == expected else f"has {size} bytes where its header says {expected}"
+
+
+def _not_a_checkpoint(spec: ModelSpec, fault: str, hint: str) -> BackendError:
+    return BackendError("not_a_checkpoint", f"model '{spec.name}': {spec.path} {fault}", hint)

@@ -1,0 +1,99 @@
+"""What kind of model a checkpoint is: told from its configuration and its cache, never from its name."""
+
+import re
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, DynamicCache
+from transformers.cache_utils import DummyLayer, DynamicLayer, DynamicSlidingWindowLayer
+from transformers.models.auto import modeling_auto
+
+from backends.base import BackendError
+from backends.hf import selftest
+from backends.hf.causal import CausalRows
+from backends.hf.recurrent import RecomputedRows, RecurrentRows
+from backends.hf.rows import Rows
+from backends.hf.seq2seq import Seq2SeqRows
+from repl.messages import ModelSpec
+
+CPU_SLOTS = 4
+GPU_SLOTS = 16
+_DIFFERS = "the self-test failed: answers differ from transformers' generate"
+
+
+class RowsChoice(NamedTuple):
+    """How the model's sequences are kept, and what follows from it."""
+
+    make: Callable[[], Rows]
+    slots: int
+    ragged: bool
+    """A batch may begin with prompts of different lengths."""
+    notes: tuple[str, ...] = ()
+
+
+def loader_for(spec: ModelSpec, config: Any) -> Any:
+    """The class that loads a model of this kind; refuses kinds that do not generate text."""
+    own = getattr(config, "auto_map", None) or {}
+    if "remote-code" in spec.trust and "AutoModelForCausalLM" in own:
+        return AutoModelForCausalLM
+    causal = modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    seq2seq = modeling_auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES
+    names = config.architectures or []
+    heads = {*causal.values(), *seq2seq.values()}
+    other = [name for name in names if name not in heads and re.search(r"For[A-Z]", name)]
+    if not other:
+        if config.is_encoder_decoder and config.model_type in seq2seq:
+            return AutoModelForSeq2SeqLM
+        if not config.is_encoder_decoder and config.model_type in causal:
+            return AutoModelForCausalLM
+    raise BackendError(
+        "unsupported",
+        f"model '{spec.name}' is a {', '.join(names) or config.model_type}, which does not generate text",
+        "this backend serves decoder-only (...ForCausalLM) and encoder-decoder (T5, BART ...) models",
+    )
+
+
+def choose_rows(network: Any, slots: int | None, device: str) -> RowsChoice:
+    """The fastest way that the model's cache layers allow and the self-test, which also warms up, confirms.
+
+    ``slots`` is what the user asked for, None for the default.
+    """
+    many = slots or (CPU_SLOTS if device == "cpu" else GPU_SLOTS)
+    if network.config.is_encoder_decoder:
+        make: Callable[[], Rows] = partial(Seq2SeqRows, network)
+        good = selftest.passes(network, make, together=False)
+        return RowsChoice(make, many, True, () if good else (_DIFFERS,))
+    if _plain_cache(network):
+        make = partial(CausalRows, network)
+        if selftest.passes(network, make, together=True):
+            return RowsChoice(make, many, True)
+        if selftest.passes(network, make, together=False):
+            return RowsChoice(make, 1, False, ("one request at a time: batched answers would differ",))
+    elif network._supports_default_dynamic_cache():
+        make = partial(RecurrentRows, network)
+        if selftest.passes(network, make, together=False):
+            return RowsChoice(make, slots or 1, False, ("its state cannot be batched: requests take turns",))
+    make = partial(RecomputedRows, network)
+    notes = ["no cache that can be used: each token reads the whole text again"]
+    if not selftest.passes(network, make, together=False):
+        notes.append(_DIFFERS)
+    return RowsChoice(make, slots or 1, False, tuple(notes))
+
+
+def _plain_cache(network: Any) -> bool:
+    """Whether all cache layers hold plain keys and values."""
+    if not network._supports_default_dynamic_cache():
+        return False
+    plain = {DynamicLayer, DynamicSlidingWindowLayer, DummyLayer}
+    return all(type(layer) in plain for layer in DynamicCache(config=network.config).layers)
+
+
+def limits(config: Any) -> tuple[int | None, int | None]:
+    """Positions of the decoder and of what reads the prompt; None where positions are relative or none."""
+    decoder = config.get_text_config(decoder=True)
+    positions = getattr(decoder, "max_position_embeddings", None)
+    if not config.is_encoder_decoder:
+        return positions, positions
+    encoder = getattr(config, "max_encoder_position_embeddings", positions)
+    return getattr(config, "max_decoder_position_embeddings", positions), encoder
