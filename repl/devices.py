@@ -145,8 +145,13 @@ def _nvml() -> Iterator[Any]:
     try:
         yield nvml
     except nvml.NVMLError:
-        _started.cache_clear()
-        _handles.cache_clear()
+        forget()
+
+
+def forget() -> None:
+    """Look for the driver and its devices anew at the next call."""
+    _started.cache_clear()
+    _handles.cache_clear()
 
 
 @cache

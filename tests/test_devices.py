@@ -1,0 +1,254 @@
+"""GPUs by a fake NVML, the CPU by fake cores, and the plan made of them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pynvml
+import pytest
+
+from repl import cores, devices
+from repl.config import Config, ConfigError, ModelConfig
+from repl.config.models import Replicas
+
+GB = 10**9
+
+
+class FakeNvml:
+    """Answers like pynvml for cards with the given UUIDs; card ``i`` has (i + 1) x 10 GB."""
+
+    NVMLError = pynvml.NVMLError
+
+    def __init__(self, *uuids: str) -> None:
+        self.uuids = uuids
+        self.silent: set[str] = set()
+
+    def nvmlInit(self) -> None:
+        if not self.uuids:
+            raise self.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
+
+    def nvmlDeviceGetCount(self) -> int:
+        return len(self.uuids)
+
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> str:
+        return self.uuids[index]
+
+    def nvmlDeviceGetHandleByUUID(self, uuid: str) -> str:
+        if uuid not in self.uuids and uuid != "MIG-1":
+            raise self.NVMLError(pynvml.NVML_ERROR_NOT_FOUND)
+        return uuid
+
+    def nvmlDeviceGetUUID(self, handle: str) -> bytes:
+        return handle.encode()
+
+    def nvmlDeviceGetName(self, handle: str) -> str:
+        return f"Card {handle}"
+
+    def nvmlDeviceGetMemoryInfo(self, handle: str) -> SimpleNamespace:
+        if handle in self.silent:
+            raise self.NVMLError(pynvml.NVML_ERROR_GPU_IS_LOST)
+        total = (self.uuids.index(handle) + 1) * 10 * GB if handle in self.uuids else GB
+        return SimpleNamespace(total=total, free=total - GB, used=GB)
+
+    def nvmlDeviceGetUtilizationRates(self, handle: str) -> SimpleNamespace:
+        if handle.startswith("MIG-"):
+            raise self.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
+        return SimpleNamespace(gpu=25 * (self.uuids.index(handle) + 1))
+
+
+Install = Callable[..., FakeNvml]
+
+
+@pytest.fixture
+def nvml(monkeypatch: pytest.MonkeyPatch) -> Install:
+    """Puts a fake with the given cards in pynvml's place."""
+
+    def install(*uuids: str) -> FakeNvml:
+        fake = FakeNvml(*uuids)
+        for name in dir(FakeNvml):
+            if name.startswith("nvml"):
+                monkeypatch.setattr(pynvml, name, getattr(fake, name))
+        return fake
+
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    devices.forget()
+    install()
+    yield install  # type: ignore[misc]
+    devices.forget()
+
+
+@pytest.fixture
+def cpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
+    """Gives the process these logical CPUs, pairs of hyper-threads or not, and a limit of time."""
+
+    def install(cpus: set[int], siblings: dict[int, str] | None = None, limit: str = "max 100000") -> None:
+        (tmp_path / "cpu.max").write_text(limit)
+        for number, text in (siblings or {}).items():
+            folder = tmp_path / f"cpu{number}/topology"
+            folder.mkdir(parents=True)
+            (folder / "thread_siblings_list").write_text(text)
+        monkeypatch.setattr("os.sched_getaffinity", lambda _: cpus)
+        monkeypatch.setattr(cores, "_CGROUP", tmp_path)
+        monkeypatch.setattr(cores, "_CPUS", tmp_path)
+
+    return install
+
+
+def config(**replicas: Replicas) -> Config:
+    models = {
+        name: ModelConfig(name=name, backend="echo", path="", replicas=wanted, origin=f"my.yaml:{i}")
+        for i, (name, wanted) in enumerate(replicas.items(), 1)
+    }
+    return Config(name="test", models=models, compare=tuple(models))
+
+
+class TestGpus:
+    def test_without_a_driver_there_are_none(self, nvml: Install) -> None:
+        assert devices.gpus() == [] and devices.readings() == {}
+
+    def test_each_card_is_described(self, nvml: Install) -> None:
+        nvml("GPU-a", "GPU-b")
+        assert [(d.id, d.name, d.total_memory, d.free_memory) for d in devices.gpus()] == [
+            ("cuda:0", "Card GPU-a", 10 * GB, 9 * GB),
+            ("cuda:1", "Card GPU-b", 20 * GB, 19 * GB),
+        ]
+
+    @pytest.mark.parametrize(
+        ("visible", "seen"),
+        [
+            ("", []),
+            ("-1", []),
+            ("2,0", ["GPU-cc", "GPU-ab"]),
+            ("1", ["GPU-aa"]),
+            ("GPU-cc,GPU-ab", ["GPU-cc", "GPU-ab"]),
+            ("GPU-c", ["GPU-cc"]),
+            ("GPU-a", []),  # the beginning of two
+            ("1,7,2", ["GPU-aa"]),  # what follows an unknown one is not seen
+            ("1,1", []),
+            (" 1 , 2 ", ["GPU-aa", "GPU-cc"]),
+            ("1,GPU-aa", []),
+            ("MIG-1", ["MIG-1"]),
+            ("MIG-2", []),
+            ("none", []),
+        ],
+    )
+    def test_cuda_visible_devices_is_read_as_cuda_does(
+        self, visible: str, seen: list[str], nvml: Install, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        nvml("GPU-ab", "GPU-aa", "GPU-cc")
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+        assert [d.name.removeprefix("Card ") for d in devices.gpus()] == seen
+
+    def test_readings_are_by_device(self, nvml: Install) -> None:
+        nvml("GPU-a", "GPU-b")
+        reading = devices.readings()["cuda:1"]
+        assert (reading.utilisation, reading.memory_used, reading.memory_total) == (0.5, GB, 20 * GB)
+
+    def test_a_card_that_is_lost_is_left_out(self, nvml: Install) -> None:
+        nvml("GPU-a", "GPU-b").silent.add("GPU-a")
+        assert list(devices.readings()) == ["cuda:1"]
+
+    def test_a_partition_has_memory_but_no_load(self, nvml: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+        nvml("GPU-a")
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-1")
+        reading = devices.readings()["cuda:0"]
+        assert (reading.utilisation, reading.memory_total) == (0, GB)
+
+
+def placed(config: Config) -> list[tuple[str, str]]:
+    return [(plan.name, plan.device) for plan in devices.plan(config)]
+
+
+class TestPlan:
+    def test_auto_is_one_on_each_visible_gpu(self, nvml: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+        nvml("GPU-a", "GPU-b", "GPU-c")
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,0")
+        assert placed(config(a="auto", b="auto")) == [
+            ("a/0", "cuda:0"), ("a/1", "cuda:1"), ("b/0", "cuda:0"), ("b/1", "cuda:1")
+        ]  # fmt: skip
+
+    def test_auto_is_one_on_the_cpu_without_a_gpu(self, nvml: Install) -> None:
+        assert placed(config(a="auto", b="auto")) == [("a/0", "cpu:0"), ("b/0", "cpu:1")]
+
+    def test_a_number_is_dealt_out(self, nvml: Install) -> None:
+        assert placed(config(a=2)) == [("a/0", "cpu:0"), ("a/1", "cpu:1")]
+        nvml("GPU-a", "GPU-b")
+        devices.forget()
+        assert placed(config(a=3)) == [("a/0", "cuda:0"), ("a/1", "cuda:1"), ("a/2", "cuda:0")]
+
+    def test_named_devices_are_taken_as_they_stand(self, nvml: Install) -> None:
+        nvml("GPU-a", "GPU-b")
+        assert placed(config(a=("cuda:1", "cpu", "cuda:1"), b=("cpu",))) == [
+            ("a/0", "cuda:1"), ("a/1", "cpu:0"), ("a/2", "cuda:1"), ("b/0", "cpu:1")
+        ]  # fmt: skip
+
+    def test_a_missing_device_is_named(self, nvml: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+        nvml("GPU-a", "GPU-b")
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+        expected = (
+            "my.yaml:1: model 'a' is to run on cuda:1, which is not there: "
+            "visible GPUs: cuda:0; CUDA_VISIBLE_DEVICES limits them"
+        )
+        with pytest.raises(ConfigError, match=expected):
+            devices.plan(config(a=("cuda:1",)))
+
+    def test_the_model_goes_along(self, nvml: Install) -> None:
+        plan = devices.plan(config(a="auto"))[0]
+        assert plan.model.name == "a" and plan.model.backend == "echo"
+
+
+class TestShares:
+    def shares(self, count: int) -> list[tuple[int, tuple[int, ...]]]:
+        return [(share.threads, share.cores) for share in cores.shares(count)]
+
+    def test_one_replica_has_everything_and_stays_nowhere(self, cpu: Callable[..., None]) -> None:
+        cpu({0, 1, 2, 3})
+        assert self.shares(1) == [(4, ())]
+
+    def test_cores_are_divided_while_there_are_enough(self, cpu: Callable[..., None]) -> None:
+        cpu({0, 1, 2, 5, 7})
+        assert self.shares(2) == [(2, (0, 1)), (3, (2, 5, 7))]
+        assert self.shares(5) == [(1, (0,)), (1, (1,)), (1, (2,)), (1, (5,)), (1, (7,))]
+
+    def test_more_replicas_than_cores_have_one_thread_each(self, cpu: Callable[..., None]) -> None:
+        cpu({0, 1})
+        assert self.shares(3) == [(1, ()), (1, ()), (1, ())]
+
+    def test_hyper_threads_stay_together_and_count_once(self, cpu: Callable[..., None]) -> None:
+        cpu({0, 1, 2, 3}, {0: "0,2", 1: "1,3", 2: "0,2", 3: "1,3"})
+        assert self.shares(2) == [(1, (0, 2)), (1, (1, 3))]
+        assert self.shares(3) == [(1, ())] * 3
+        assert self.shares(1) == [(2, ())]
+
+    def test_a_quota_limits_threads_and_pins_nothing(self, cpu: Callable[..., None]) -> None:
+        cpu(set(range(64)), limit="450000 100000")
+        assert self.shares(2) == [(2, ()), (2, ())]
+        assert self.shares(1) == [(4, ())]
+
+    def test_less_than_one_cpu_is_one_thread(self, cpu: Callable[..., None]) -> None:
+        cpu({0, 1}, limit="50000 100000")
+        assert self.shares(1) == [(1, ())]
+
+    @pytest.mark.parametrize(
+        ("limit", "expected"), [("max 100000", None), ("150000 100000", 1.5), ("broken", None)]
+    )
+    def test_quota_of_a_cgroup(self, limit: str, expected: float | None, cpu: Callable[..., None]) -> None:
+        cpu({0}, limit=limit)
+        assert cores.quota() == expected
+
+    def test_quota_of_an_old_cgroup(self, cpu: Callable[..., None], tmp_path: Path) -> None:
+        cpu({0}, limit="")
+        (tmp_path / "cpu").mkdir()
+        (tmp_path / "cpu/cpu.cfs_period_us").write_text("100000")
+        (tmp_path / "cpu/cpu.cfs_quota_us").write_text("-1")
+        assert cores.quota() is None
+        (tmp_path / "cpu/cpu.cfs_quota_us").write_text("250000")
+        assert cores.quota() == 2.5
+
+    def test_replicas_on_gpus_leave_the_cores_to_those_on_the_cpu(
+        self, nvml: Install, cpu: Callable[..., None]
+    ) -> None:
+        nvml("GPU-a")
+        cpu({0, 1, 2, 3})
+        plans = devices.plan(config(a=("cuda:0", "cpu", "cpu")))
+        assert [(p.device, p.cores) for p in plans] == [("cuda:0", ()), ("cpu:0", (0, 1)), ("cpu:1", (2, 3))]
