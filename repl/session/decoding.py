@@ -67,14 +67,17 @@ def decoding(model: "ModelConfig", settings: Mapping[str, Value]) -> Decoding:
     )
 
 
-def refusal(model: "ModelConfig", ignored: tuple[str, ...]) -> Error:
+def refusal(model: "ModelConfig", settings: Mapping[str, Value], ignored: tuple[str, ...]) -> Error:
     """Why a model asked alone does not answer."""
-    names = ", ".join(ignored)
-    resets = " and ".join(f"/set {name} default" for name in ignored)
+    steps = [f"/set {name} default" for name in ignored if name in settings]
+    configured = [name for name in ignored if name in model.defaults]
+    if configured:
+        where = f" ({model.origin})" if model.origin else ""
+        steps.append(f"take {', '.join(configured)} out of the model's defaults{where}")
     return Error(
         kind="bad_parameter",
-        message=f"{model.name} ({model.backend}) cannot honour {names}",
-        hint=f"{resets} goes back; /params shows what it can do",
+        message=f"{model.name} ({model.backend}) cannot honour {', '.join(ignored)}",
+        hint=f"{' and '.join(steps)}; /params shows what it can do",
     )
 
 

@@ -98,8 +98,10 @@ def resolve(
         device = match[2] or f"cuda:{match[1]}"
         there = dict.fromkeys((r.model for r in replicas if r.device == device), device)
         chosen = {model: device for model in comparison if model in there}
-        if there:
-            return dict(chosen or there)
+        if not there:
+            devices = ", ".join(dict.fromkeys(replica.device for replica in replicas)) or "none"
+            raise InputError(f"no replica is on {device}", f"there are replicas on {devices}")
+        return dict(chosen or there)
     begun = [model for model in models if name and model.startswith(name)]
     if len(begun) == 1:
         return {begun[0]: None}

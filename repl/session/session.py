@@ -55,6 +55,7 @@ class Session:
         self.editing: list[Exchange] = []
         """Their places are taken by the next line."""
         self._tell = Broadcast()
+        self._closed = False
         self._saved = self._state()
         self._loop = asyncio.get_running_loop()
         store.warn_with(self._warn)
@@ -103,6 +104,7 @@ class Session:
                 known = ", ".join(self.models)
                 message = f"#{exchange.id} was answered by {exchange.model}, which is not configured here"
                 raise InputError(message, f"configured are {known}")
+        self.editing = []
         again: list[Exchange] = []
         for exchange in exchanges:
             if exchange.ticket is not None:
@@ -203,7 +205,10 @@ class Session:
         return True
 
     async def close(self) -> None:
-        """Stop what runs, and see everything into the record."""
+        """Stop what runs, and see everything into the record. Nothing can be asked after that."""
+        if self._closed:
+            return
+        self._closed = True
         tickets = [x.ticket for x in self.exchanges if x.ticket is not None and not x.done]
         for ticket in tickets:
             ticket.cancel("closing")
@@ -244,7 +249,7 @@ class Session:
             self._tell.started(exchange)
         for exchange, settings, home in made:
             if settings.ignored and alone:
-                self._fail(exchange, refusal(self.models[exchange.model], settings.ignored))
+                self._fail(exchange, refusal(self.models[exchange.model], self.settings, settings.ignored))
             else:
                 self._submit(exchange, home)
         return [exchange for exchange, _, _ in made]

@@ -85,6 +85,7 @@ class Store:
         self._session = self._run.id
         self._ids: deque[int] = deque()
         self._last_id = 0
+        self._closed = False
         self._untold: list[Notice] = []
         self._teller: Callable[[Notice], None] | None = None
         self._telling = threading.Lock()
@@ -154,9 +155,10 @@ class Store:
 
     async def close(self) -> None:
         """Write everything and close the file."""
-        if not self._thread.is_alive():
+        if self._closed:
             return
         self._submit(self._give_back)
+        self._closed = True
         self._jobs.put(None)
         await asyncio.to_thread(self._thread.join)
 
@@ -193,6 +195,8 @@ class Store:
     # -- in the thread -------------------------------------------------------------------------------------
 
     def _submit(self, job: Callable[[Database], T]) -> Future[T]:
+        if self._closed:
+            raise RuntimeError("the record is closed")
         future: Future[T] = Future()
         self._jobs.put((job, future))
         return future

@@ -39,8 +39,8 @@ def write(path: Path, exchanges: Sequence[Exchange], *, replace: bool = False) -
         _write_whole(target, render(exchanges), replace)
     except FileExistsError:
         raise InputError(f"{path} exists", f"/export {path} ! replaces it") from None
-    except (OSError, RuntimeError) as error:
-        reason = error.strerror or str(error) if isinstance(error, OSError) else str(error)
+    except (OSError, RuntimeError, ValueError) as error:  # an unknown ~user; a name with a NUL in it
+        reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"{path} cannot be written: {reason}", "choose another place") from None
     return target
 
