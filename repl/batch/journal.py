@@ -81,6 +81,11 @@ def _flat(value: object, prefix: str = "") -> dict[str, object]:
     return flat
 
 
+def _slot(mark: Mark) -> bytes:
+    body = msgspec.json.encode(mark)
+    return (b"%08x %s" % (zlib.crc32(body), body)).ljust(SLOT - 1) + b"\n"
+
+
 class Journal:
     """The open file, locked against a second run."""
 
@@ -121,7 +126,7 @@ class Journal:
         """Start a new run in an empty file."""
         data = msgspec.json.encode(header) + b"\n"
         self._base = len(data)
-        os.pwrite(self._fd, data + b" " * (3 * SLOT), 0)
+        os.pwrite(self._fd, data + _slot(Mark()) * 3, 0)
 
     def erase(self) -> None:
         """From here on there is no run to go on with."""
@@ -129,10 +134,8 @@ class Journal:
 
     def last(self, size: int) -> Mark | None:
         """The furthest mark that an output of ``size`` bytes holds; None if it is shorter than every mark."""
-        marks = [Mark()] + [mark for slot in range(3) if (mark := self._mark(slot)) is not None]
-        reached = [mark for mark in marks if mark.end <= size]
-        best = max(reached, key=lambda mark: mark.lines)
-        return None if best.lines == 0 and len(marks) > 1 else best
+        marks = [mark for slot in range(3) if (mark := self._mark(slot)) is not None and mark.end <= size]
+        return max(marks, key=lambda mark: mark.lines, default=None)
 
     def _mark(self, slot: int) -> Mark | None:
         data = os.pread(self._fd, SLOT, self._base + slot * SLOT)
@@ -158,9 +161,7 @@ class Journal:
         os.fsync(self._fd)
 
     def _set(self, slot: int, mark: Mark) -> None:
-        body = msgspec.json.encode(mark)
-        data = b"%08x %s" % (zlib.crc32(body), body)
-        os.pwrite(self._fd, data.ljust(SLOT - 1) + b"\n", self._base + slot * SLOT)
+        os.pwrite(self._fd, _slot(mark), self._base + slot * SLOT)
 
     def remove(self) -> None:
         """Delete the file."""

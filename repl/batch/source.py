@@ -9,7 +9,7 @@ from collections.abc import AsyncIterable, AsyncIterator
 import msgspec
 
 from repl.messages import Error
-from repl.params import ParamError, Value, check, nearest
+from repl.params import ParamError, Value, check, nearest, parameter
 from repl.streams import Line
 
 
@@ -70,7 +70,7 @@ def _from_object(line: Line, value: object) -> Item:
     given = value.get("params", {})
     if not isinstance(given, dict):
         return _bad(line, "bad_line", "`params` is not an object", 'write {"params": {"max_new": 20}}')
-    params = {str(name): check(str(name), setting) for name, setting in given.items()}
+    params = {parameter(name).name: check(name, setting) for name, setting in given.items()}
     return Item(index=line.number - 1, prompt=value["prompt"], params=params, carried=carried, raw=line)
 
 
