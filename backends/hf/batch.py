@@ -29,15 +29,19 @@ class Batch:
     def begin(self) -> list[Event]:
         """Read the prompts; the forced beginning and the first token of each row."""
         answers = self.answers
+        events: list[Event] = []
+        logits = self.rows.prefill([answer.prompt.ids for answer in answers])
         forced = answers[0].prompt.forced
-        logits = self.rows.prefill([answer.prompt.ids for answer in answers], forced)
-        events = self._force(answers[0], logits[0, :-1]) if forced else []
+        if forced:  # such an answer begins alone
+            choices, logits = sampling.force(self.rows, logits, forced, answers[0].request.params.logprobs)
+            pairs = ((row, choice) for row in answers[0].rows for choice in choices)
+            events += [event for row, choice in pairs for event in answers[0].push(row, choice, forced=True)]
         order = [i for i, answer in enumerate(answers) for _ in answer.rows]
         if len(order) > len(answers):  # samples of one prompt part here
             self.rows.select(order)
             logits = logits[order]
             self._members = [(answer, row) for answer in answers for row in answer.rows]
-        return events + self._take(logits[:, -1])
+        return events + self._take(logits)
 
     def advance(self) -> list[Event]:
         """One token more for each row."""
@@ -61,11 +65,6 @@ class Batch:
         self.rows.join(other.rows)
         self._members += other._members
         self._last = torch.cat([self._last, other._last])
-
-    def _force(self, answer: Answer, logits: Tensor) -> list[Event]:
-        choices = sampling.forced(logits, answer.prompt.forced, answer.request.params.logprobs)
-        pairs = ((row, choice) for row in answer.rows for choice in choices)
-        return [event for row, choice in pairs for event in answer.push(row, choice, forced=True)]
 
     def _take(self, logits: Tensor) -> list[Event]:
         """Draw from ``logits`` ``[rows, vocab]``."""

@@ -129,14 +129,15 @@ class BeamSearch:
 
     def _begin(self) -> Tensor:
         """Read the prompt and the forced beginning, which no score counts."""
-        forced = self._prompt.forced
-        logits = self._rows.prefill([self._prompt.ids], forced)
+        logits = self._rows.prefill([self._prompt.ids])
+        alternatives = self.request.params.logprobs
+        choices, logits = sampling.force(self._rows, logits, self._prompt.forced, alternatives)
         node, _, history, text = self._beams[0]
-        for choice in sampling.forced(logits[0, :-1], forced, self.request.params.logprobs) if forced else ():
+        for choice in choices:
             node = Node(node, choice, text.push(choice.token, last=False)[0], forced=True)
             history.append(choice.token)
         self._beams = [_Beam(node, 0.0, history, text)]
-        return logits[:, -1]
+        return logits
 
     def _candidates(self, logits: Tensor) -> list[_Candidate]:
         """The best continuations of all beams, best first; ``logits`` is ``[beams, vocab]``."""

@@ -30,15 +30,20 @@ class CausalRows:
         """Number of rows."""
         return len(self._pads)
 
-    def prefill(self, prompts: Prompts, forced: Sequence[int] = ()) -> Tensor:
+    def prefill(self, prompts: Prompts) -> Tensor:
         """See ``Rows``."""
-        rows = [[*prompt, *forced] for prompt in prompts]
-        self.length = max(map(len, rows))
-        self._pads = [self.length - len(row) for row in rows]
-        ids = self._integers([[0] * gap + row for gap, row in zip(self._pads, rows, strict=True)])
+        self.length = max(map(len, prompts))
+        self._pads = [self.length - len(prompt) for prompt in prompts]
+        ids = self._integers([[0] * gap + [*row] for gap, row in zip(self._pads, prompts, strict=True)])
         gaps = self._integers(self._pads)[:, None]
         positions = (torch.arange(self.length, device=ids.device) - gaps).clamp(min=0)
-        return self._forward(ids, positions, len(forced) + 1)
+        return self._forward(ids, positions, 1)[:, -1]
+
+    def feed(self, tokens: Sequence[int]) -> Tensor:
+        """See ``Rows``."""
+        positions = torch.arange(self.length, self.length + len(tokens), device=self._network.device)
+        self.length += len(tokens)
+        return self._forward(self._integers([list(tokens)]), positions[None], len(tokens))[0]
 
     def decode(self, tokens: Tensor) -> Tensor:
         """See ``Rows``."""

@@ -80,6 +80,7 @@ def _load(spec: ModelSpec, device: str, progress: Progress) -> HuggingFaceEngine
         checkpoint_hash=source.hash(),
         dtype=str(network.dtype).removeprefix("torch."),
         parameters=sum(weight.numel() for weight in network.parameters()),
+        resumes=True,
         notes=(*notes, *rows.notes),
     )
     return HuggingFaceEngine(model, capabilities)

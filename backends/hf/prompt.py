@@ -43,14 +43,14 @@ def build(model: Model, request: Request) -> Prompt:
         if len(ids) > room:
             ids = _cut(model, ids, room, request.params.truncate)
             text = model.codec.decode(ids, skip_special=False)
-    strange = [token for token in ids if token >= model.embeddings]
+    forced = _forced(model, request, text, ids)
+    strange = [token for token in (*ids, *forced) if not 0 <= token < model.embeddings]
     if strange:
         raise BackendError(
             "not_a_checkpoint",
             f"model '{model.name}' cannot read token {strange[0]}: it has {model.embeddings} embeddings",
             "its tokenizer belongs to another checkpoint",
         )
-    forced = _forced(model, request, text, ids)
     limit = _limit(model, request.params.max_new, len(ids))
     if len(forced) >= limit:
         raise BackendError(
@@ -136,6 +136,9 @@ def _cut(model: Model, ids: list[int], room: int, side: str) -> list[int]:
 
 def _forced(model: Model, request: Request, text: str, ids: list[int]) -> list[int]:
     """Tokens of the prescribed beginning, as they are when they follow the prompt where that can be told."""
+    # Beams and samples are found again from the start; a single answer goes on from where it was.
+    if request.resume and request.params.beam == request.params.n == 1:
+        return list(request.resume)
     if not request.prefix:
         return []
     tokenizer = model.codec.tokenizer

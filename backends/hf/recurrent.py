@@ -19,29 +19,32 @@ class RecurrentRows:
         name = "cache_params" if "cache_params" in accepts else "past_key_values"
         self._cache = DynamicCache(config=network.config)
         self._extra = {name: self._cache, "use_cache": True}
-        self._keeps = "logits_to_keep" in accepts
+        if "logits_to_keep" in accepts:
+            self._extra["logits_to_keep"] = 1
         self.size = 0
         self.length = 0
 
-    def prefill(self, prompts: Prompts, forced: Sequence[int] = ()) -> Tensor:
+    def prefill(self, prompts: Prompts) -> Tensor:
         """See ``Rows``; the prompts must have the same length."""
-        ids = integers([[*prompt, *forced] for prompt in prompts], self._network)
-        return self._forward(ids, len(forced) + 1)
+        return self._forward(integers([list(prompt) for prompt in prompts], self._network))
+
+    def feed(self, tokens: Sequence[int]) -> Tensor:
+        """See ``Rows``; a state that exists takes one token at a time."""
+        return torch.cat([self.decode(integers([token], self._network)) for token in tokens])
 
     def decode(self, tokens: Tensor) -> Tensor:
         """See ``Rows``."""
-        return self._forward(tokens[:, None], 1)[:, -1]
+        return self._forward(tokens[:, None])
 
     def select(self, indices: Sequence[int]) -> None:
         """See ``Rows``."""
         self._cache.reorder_cache(integers(list(indices), self._network))
         self.size = len(indices)
 
-    def _forward(self, ids: Tensor, keep: int) -> Tensor:
-        extra = self._extra | ({"logits_to_keep": keep} if self._keeps else {})
+    def _forward(self, ids: Tensor) -> Tensor:
         self.size = ids.shape[0]
         self.length += ids.shape[1]
-        return self._network(input_ids=ids, **extra).logits[:, -keep:].float()
+        return self._network(input_ids=ids, **self._extra).logits[:, -1].float()
 
 
 class RecomputedRows:
@@ -61,10 +64,15 @@ class RecomputedRows:
         """Tokens of each row."""
         return int(self._ids.shape[1])
 
-    def prefill(self, prompts: Prompts, forced: Sequence[int] = ()) -> Tensor:
+    def prefill(self, prompts: Prompts) -> Tensor:
         """See ``Rows``; the prompts must have the same length."""
-        self._ids = integers([[*prompt, *forced] for prompt in prompts], self._network)
-        return self._forward(len(forced) + 1)
+        self._ids = integers([list(prompt) for prompt in prompts], self._network)
+        return self._forward(1)[:, -1]
+
+    def feed(self, tokens: Sequence[int]) -> Tensor:
+        """See ``Rows``."""
+        self._ids = torch.cat([self._ids, integers([list(tokens)], self._network)], dim=1)
+        return self._forward(len(tokens))[0]
 
     def decode(self, tokens: Tensor) -> Tensor:
         """See ``Rows``."""

@@ -29,12 +29,12 @@ class Rows(Protocol):
         """Tokens held for each row, padding included."""
         ...
 
-    def prefill(self, prompts: Prompts, forced: Sequence[int] = ()) -> Tensor:
-        """Read the prompts, one row each; returns logits ``[rows, len(forced) + 1, vocab]``.
+    def prefill(self, prompts: Prompts) -> Tensor:
+        """Read the prompts, one row each; returns logits ``[rows, vocab]`` for what follows."""
+        ...
 
-        ``forced`` is a beginning of the answer that is read along (one prompt only): position ``i`` of the
-        result predicts ``forced[i]``, the last one what follows.
-        """
+    def feed(self, tokens: Sequence[int]) -> Tensor:
+        """Add several tokens to the only row; returns logits ``[tokens, vocab]``, after each of them."""
         ...
 
     def decode(self, tokens: Tensor) -> Tensor:

@@ -10,6 +10,10 @@ from transformers import LogitsProcessorList
 
 from backends import noise
 from backends.hf.processors import Warp, apply, warpers
+from backends.hf.rows import Rows
+
+_CHUNK = 64
+"""Forced tokens read in one forward pass; bounds the memory for their logits."""
 
 Alternatives = tuple[tuple[int, float], ...]
 
@@ -79,18 +83,30 @@ def choose(logits: Tensor, rows: Sequence[Draws]) -> tuple[Tensor, list[Choice]]
     return tokens, choices
 
 
-def forced(logits: Tensor, tokens: Sequence[int], alternatives: int) -> list[Choice]:
-    """Figures of given tokens: ``logits`` is float32 ``[tokens, vocab]``, one row before each of them."""
+def force(
+    rows: Rows, before: Tensor, tokens: Sequence[int], alternatives: int
+) -> tuple[list[Choice], Tensor]:
+    """Feed given tokens to the only row; their figures and the logits ``[1, vocab]`` after the last one.
+
+    ``before`` is ``[1, vocab]``, the logits for the first of them.
+    """
+    choices: list[Choice] = []
+    for start in range(0, len(tokens), _CHUNK):
+        chunk = tokens[start : start + _CHUNK]
+        after = rows.feed(chunk)
+        choices += _given(torch.cat([before, after[:-1]]), chunk, alternatives)
+        before = after[-1:]
+    return choices, before
+
+
+def _given(logits: Tensor, tokens: Sequence[int], alternatives: int) -> list[Choice]:
+    """Figures of ``tokens``; ``logits`` ``[tokens, vocab]`` holds one row for each."""
     chosen = torch.tensor(tokens, device=logits.device)
     total = logits.logsumexp(-1)
     raw = (logits.gather(1, chosen[:, None])[:, 0] - total).tolist()
-    asked = range(len(tokens)) if alternatives else range(0)
-    more = examine(logits, total, chosen, list(asked), alternatives)
-    masses = total.tolist()
-    return [
-        Choice(token, raw[i], None, _finite(masses[i]), True, *more.get(i, ()))
-        for i, token in enumerate(tokens)
-    ]
+    asked = list(range(len(tokens))) if alternatives else []
+    more = examine(logits, total, chosen, asked, alternatives)
+    return [Choice(token, raw[i], None, True, True, *more.get(i, ())) for i, token in enumerate(tokens)]
 
 
 def examine(

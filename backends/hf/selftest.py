@@ -63,7 +63,7 @@ def _apart(make: Callable[[], Rows], prompts: list[list[int]], tokens: list[list
     found = []
     for prompt, fed in zip(prompts, tokens, strict=True):
         rows = make()
-        logits = [rows.prefill([prompt])[0, -1]]
+        logits = [rows.prefill([prompt])[0]]
         logits += [rows.decode(_column([token], logits[0]))[0] for token in fed[:-1]]
         found.append(torch.stack(logits))
     return found
@@ -72,7 +72,7 @@ def _apart(make: Callable[[], Rows], prompts: list[list[int]], tokens: list[list
 def _staggered(make: Callable[[], Rows], prompts: list[list[int]], tokens: list[list[int]]) -> list[Tensor]:
     rows, joining = make(), make()
     assert isinstance(rows, CausalRows) and isinstance(joining, CausalRows)
-    first, second = [rows.prefill([prompts[0]])[0, -1]], [joining.prefill([prompts[1]])[0, -1]]
+    first, second = [rows.prefill([prompts[0]])[0]], [joining.prefill([prompts[1]])[0]]
     for i in range(_JOIN_AFTER):
         first.append(rows.decode(_column([tokens[0][i]], first[0]))[0])
     rows.join(joining)

@@ -36,7 +36,7 @@ class Seq2SeqRows:
         """Number of rows."""
         return int(self._mask.shape[0])
 
-    def prefill(self, prompts: Prompts, forced: Sequence[int] = ()) -> Tensor:
+    def prefill(self, prompts: Prompts) -> Tensor:
         """See ``Rows``."""
         longest = max(map(len, prompts))
         gaps = [longest - len(prompt) for prompt in prompts]
@@ -44,8 +44,11 @@ class Seq2SeqRows:
         self._mask = integers([[1] * (longest - gap) + [0] * gap for gap in gaps], self._network)
         encoder = self._network.get_encoder()
         self._encoded = encoder(input_ids=integers(ids, self._network), attention_mask=self._mask)
-        begin = integers([[*self._start, *forced]] * len(prompts), self._network)
-        return self._forward(begin)[:, -len(forced) - 1 :]
+        return self._forward(integers([list(self._start)] * len(prompts), self._network))[:, -1]
+
+    def feed(self, tokens: Sequence[int]) -> Tensor:
+        """See ``Rows``."""
+        return self._forward(integers([list(tokens)], self._network))[0]
 
     def decode(self, tokens: Tensor) -> Tensor:
         """See ``Rows``."""
