@@ -136,7 +136,7 @@ class _Row:
                 break
             shown += piece
             pieces.append(piece)
-            yield self._step(index, piece, index < len(forced))
+            yield self._step(index, piece, index < max(len(forced), len(request.resume)))
         best = Hypothesis(text=shown, tokens=tuple(range(len(pieces))))
         yield Finished(id=request.id, reason=reason, text=shown, hypotheses=(best,) * params.n)
 
@@ -155,6 +155,7 @@ class EchoEngine:
             max_prompt=options.max_prompt,
             chat=options.chat,
             dtype="none",
+            resumes=True,
         )
         self._options = options
         self._rows: dict[int, _Row] = {}

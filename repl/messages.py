@@ -41,6 +41,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=Tr
     """Which of several samples of one seed this is; part of the noise key."""
     lane: Literal["fast", "exact"] = "fast"
     """``exact`` asks for a fixed batch shape, so that numbers can be compared."""
+    resume: tuple[int, ...] = ()
+    """Tokens a lost replica had sent already: forced first, so that the answer goes on where it broke off."""
 
 
 class Started(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=True):
@@ -179,6 +181,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     parameters: int | None = None
     """Number of weights."""
     notes: tuple[str, ...] = ()
+    resumes: bool = False
+    """Honours ``Request.resume``: the same tokens follow as if nothing had happened."""
 
 
 class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, array_like=True):

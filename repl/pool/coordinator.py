@@ -10,15 +10,18 @@ import itertools
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
+from typing import Literal, NoReturn
 
 import msgspec
 
 from repl.messages import Error, Failed, Lost, Request, Stopped
 from repl.pool import local, policy
+from repl.pool.metrics import ModelMetrics
 from repl.pool.plan import Limits, ReplicaPlan, ReplicaStatus
 from repl.pool.queue import FairQueue
 from repl.pool.replica import Launcher, Replica
-from repl.pool.ticket import Sink, StopReason, Ticket
+from repl.pool.ticket import OnLoss, Sink, StopReason, Ticket
+from repl.pool.trace import Trace
 
 TICK = 0.5
 """Seconds between two looks at rates and hangs."""
@@ -41,11 +44,13 @@ class Unavailable(Refused):
 
 
 class _Group:
-    """The replicas of one model and what waits for them."""
+    """The replicas of one model, what waits for them, and what became of the rest."""
 
     def __init__(self) -> None:
         self.replicas: list[Replica] = []
         self.queue = FairQueue()
+        self.metrics = ModelMetrics()
+        self.lengths = policy.Lengths()
 
 
 class Coordinator:
@@ -58,9 +63,14 @@ class Coordinator:
         queue_limit: int = 1024,
         launch: Launcher = local.launch,
         limits: Limits | None = None,
+        order: Literal["arrival", "shortest"] = "arrival",
+        trace: Trace | None = None,
     ) -> None:
         self._limits = limits or Limits()
         self._queue_limit = queue_limit
+        self._launch = launch
+        self._order = order
+        self._trace = trace
         self._groups: dict[str, _Group] = {}
         self._replicas: dict[str, Replica] = {}
         self._tickets: dict[int, Ticket] = {}
@@ -70,11 +80,16 @@ class Coordinator:
         self._closed = False
         self._changed = asyncio.Event()
         for plan in plans:
-            if plan.name in self._replicas:
-                raise ValueError(f"two replicas are named {plan.name}")
-            replica = Replica(plan, launch, self._limits, self)
-            self._replicas[plan.name] = replica
-            self._groups.setdefault(plan.model.name, _Group()).replicas.append(replica)
+            self._plan(plan)
+
+    def _plan(self, plan: ReplicaPlan) -> Replica:
+        if plan.name in self._replicas:
+            raise ValueError(f"two replicas are named {plan.name}")
+        group = self._groups.setdefault(plan.model.name, _Group())
+        replica = Replica(plan, self._launch, self._limits, self, group.metrics)
+        self._replicas[plan.name] = replica
+        group.replicas.append(replica)
+        return replica
 
     async def __aenter__(self) -> "Coordinator":
         for replica in self._replicas.values():
@@ -98,13 +113,15 @@ class Coordinator:
         pin: str | None = None,
         home: str | None = None,
         deadline: float | None = None,
+        on_loss: OnLoss = "lose",
         sink: Sink | None = None,
     ) -> Ticket:
         """Queue a request; it gets its id here.
 
         ``pin`` keeps it to a replica (``lm/0``) or to a device (``cuda:1``, ``gpu1``, ``cpu:0``); ``home``
-        names the replica to prefer; ``deadline`` is in seconds from now. ``sink`` is called on the loop with
-        each event, never before this returns. Raises ``QueueFull`` or ``Unavailable``.
+        names the replica to prefer; ``deadline`` is in seconds from now; ``on_loss`` says whether an answer
+        whose replica dies ends as lost or goes on elsewhere, where the backend can. ``sink`` is called on the
+        loop with each event, never before this returns. Raises ``QueueFull`` or ``Unavailable``.
         """
         group = self._group(request.model)
         pinned = self._pinned(group, request.model, pin) if pin else None
@@ -123,12 +140,18 @@ class Coordinator:
             pin=pinned,
             home=home,
             sink=sink,
+            on_loss=on_loss,
             cancel=self._cancel,
             ended=self._ended,
         )
         self._tickets[ticket.request.id] = ticket
         if deadline is not None:
             ticket.expire_in(deadline)
+        if self._order == "shortest":
+            expected = group.lengths.expect(request.prompt, request.params.max_new)
+            ticket.rank = policy.rank(ticket.timings.submitted, ticket.request.id, expected)
+        if self._trace:
+            self._trace.submitted(ticket)
         group.queue.push(ticket)
         if any(replica.free for replica in group.replicas):
             self._dispatch(group)
@@ -157,6 +180,9 @@ class Coordinator:
     def _dispatch(self, group: _Group) -> None:
         for ticket, replica in policy.bindings(group.queue, group.replicas):
             replica.take(ticket)
+            group.metrics.placed(ticket, replica.free_since)
+            if self._trace:
+                self._trace.placed(ticket)
 
     def _cancel(self, ticket: Ticket, reason: StopReason) -> None:
         if ticket.done:
@@ -170,6 +196,13 @@ class Coordinator:
 
     def _ended(self, ticket: Ticket) -> None:
         del self._tickets[ticket.request.id]
+        assert ticket.terminal is not None
+        group = self._groups[ticket.request.model]
+        group.metrics.ended(ticket, ticket.terminal)
+        if ticket.state == "finished":
+            group.lengths.learn(ticket.request.prompt, ticket.tokens)
+        if self._trace:
+            self._trace.ended(ticket)
 
     def _fail_hopeless(self, group: _Group) -> None:
         """Requests that no replica will ever take end now rather than wait for ever."""
@@ -195,8 +228,10 @@ class Coordinator:
     def changed(self, replica: Replica) -> None:
         """Tell the watchers."""
         self._changed.set()
-        if self._watchers:
+        if self._watchers or self._trace:
             status = replica.status()
+            if self._trace:
+                self._trace.replica(status)
             for watcher in list(self._watchers):
                 watcher(status)
 
@@ -211,24 +246,34 @@ class Coordinator:
             self._fail_hopeless(group)
 
     def orphaned(self, replica: Replica, tickets: Sequence[Ticket], error: Error) -> None:
-        """Requeue what showed nothing; the rest ends as lost, with its partial answer standing."""
+        """Requeue what showed nothing or may go on; the rest is lost, with its partial answer standing."""
         group = self._groups[replica.plan.model.name]
+        resumes = replica.capabilities is not None and replica.capabilities.resumes
         for ticket in sorted(tickets, key=lambda t: t.request.id, reverse=True):
             if self._closed or ticket.done:
                 continue
             request_id = ticket.request.id
             if ticket.stopping:
                 ticket.deliver(Stopped(id=request_id, reason=ticket.stopping))
-            elif ticket.shown:
+            elif ticket.shown and not (resumes and ticket.resumable and ticket.tries < self._limits.tries):
                 ticket.deliver(Lost(id=request_id, error=error))
             elif ticket.tries < self._limits.tries:
-                ticket.requeue()
-                group.queue.push(ticket, front=True)
+                self._requeue(group, ticket)
             else:
                 message = f"{error.message}; this request has now been lost on {ticket.tries} replicas"
                 ticket.deliver(Failed(id=request_id, error=msgspec.structs.replace(error, message=message)))
         self._dispatch(group)
         self._fail_hopeless(group)
+
+    def _requeue(self, group: _Group, ticket: Ticket) -> None:
+        if ticket.shown:
+            ticket.resume()
+        else:
+            ticket.requeue()
+        group.queue.push(ticket, front=True)
+        group.metrics.requeued += 1
+        if self._trace:
+            self._trace.requeued(ticket)
 
     # -- the pool ------------------------------------------------------------------------------------------
 
@@ -246,6 +291,31 @@ class Coordinator:
         self._watchers.append(callback)
         return lambda: self._watchers.remove(callback)
 
+    def metrics(self) -> dict[str, ModelMetrics]:
+        """The figures of each model; live objects."""
+        return {name: group.metrics for name, group in self._groups.items()}
+
+    def add(self, plan: ReplicaPlan) -> None:
+        """Start one more replica; one of that name that was stopped or has failed gives way to it."""
+        old = self._replicas.get(plan.name)
+        if old is not None and old.state in ("stopped", "failed"):
+            del self._replicas[plan.name]
+            self._groups[old.plan.model.name].replicas.remove(old)
+        self._plan(plan).start()
+
+    def drain(self, name: str) -> None:
+        """Let a replica, or all on a device, finish what runs and leave; raises ``Unavailable``."""
+        chosen = [r for r in self._replicas.values() if name in (r.name, r.plan.device)]
+        for replica in chosen or [self._unknown(name)]:
+            replica.drain()
+            self._fail_hopeless(self._groups[replica.plan.model.name])
+
+    def _unknown(self, name: str) -> NoReturn:
+        known = ", ".join(f"{r.name} on {r.plan.device}" for r in self._replicas.values())
+        raise Unavailable(
+            Error(kind="unsupported", message=f"there is no replica '{name}'", hint=f"known: {known}")
+        )
+
     async def ready(self, model: str | None = None) -> None:
         """Wait until no replica (of ``model``) is on its way up any more."""
         while True:
@@ -258,12 +328,7 @@ class Coordinator:
     async def restart(self, name: str) -> None:
         """Restart a replica, or all replicas of a model; raises ``Unavailable``."""
         chosen = [r for r in self._replicas.values() if name in (r.name, r.plan.model.name)]
-        if not chosen:
-            known = ", ".join(self._replicas)
-            raise Unavailable(
-                Error(kind="unsupported", message=f"there is no replica '{name}'", hint=f"known: {known}")
-            )
-        for replica in chosen:
+        for replica in chosen or [self._unknown(name)]:
             await replica.restart()
 
     async def close(self) -> None:
@@ -276,6 +341,8 @@ class Coordinator:
         for ticket in list(self._tickets.values()):
             ticket.deliver(Stopped(id=ticket.request.id, reason="closing"))
         await asyncio.gather(*(replica.close() for replica in self._replicas.values()))
+        if self._trace:
+            self._trace.close()
 
     async def _tick(self) -> None:
         while True:

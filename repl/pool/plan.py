@@ -6,7 +6,7 @@ import msgspec
 
 from repl.messages import Capabilities, Error, ModelSpec
 
-State = Literal["starting", "loading", "ready", "busy", "failed", "restarting", "stopped"]
+State = Literal["starting", "loading", "ready", "busy", "draining", "failed", "restarting", "stopped"]
 
 
 class ReplicaPlan(msgspec.Struct, frozen=True, kw_only=True):

@@ -41,6 +41,30 @@ class Server(Protocol):
 S = TypeVar("S", bound=Server)
 
 
+class Lengths:
+    """Expected answer lengths, learnt from finished answers by the size of their prompts."""
+
+    WEIGHT = 0.2
+    """Of the newest answer in the running mean."""
+
+    def __init__(self) -> None:
+        self._means: dict[int, float] = {}
+
+    def learn(self, prompt: str, tokens: int) -> None:
+        """An answer of so many tokens followed this prompt."""
+        size = len(prompt).bit_length()
+        mean = self._means.get(size, float(tokens))
+        self._means[size] = mean + self.WEIGHT * (tokens - mean)
+
+    def expect(self, prompt: str, most: int) -> float:
+        """Tokens to expect, ``most`` at most; the nearest size learnt stands in for one that is not."""
+        if not self._means:
+            return float(most)
+        size = len(prompt).bit_length()
+        nearest = min(self._means, key=lambda known: abs(known - size))
+        return min(float(most), self._means[nearest])
+
+
 def rank(arrival: float, number: int, expected_tokens: float | None) -> float:
     """Sort key within a user's queue: arrival order, or shortest first when a length is expected.
 

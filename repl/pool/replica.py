@@ -7,7 +7,6 @@ until the user asks.
 
 import asyncio
 import contextlib
-import signal
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
@@ -27,12 +26,15 @@ from repl.messages import (
     Lost,
     Ready,
     Shutdown,
+    Started,
     Step,
     Stopped,
 )
+from repl.pool.metrics import ModelMetrics
 from repl.pool.plan import Limits, ReplicaPlan, ReplicaStatus, State
 from repl.pool.ticket import Ticket
 from repl.pool.transport import FrameProtocol, ProtocolFactory
+from repl.pool.vitals import Vitals, obituary
 
 TERMINAL = (Finished, Stopped, Failed, Lost)
 
@@ -82,11 +84,16 @@ class Keeper(Protocol):
 class Replica:
     """One planned replica through all of its processes."""
 
-    def __init__(self, plan: ReplicaPlan, launch: Launcher, limits: Limits, keeper: Keeper) -> None:
+    def __init__(
+        self, plan: ReplicaPlan, launch: Launcher, limits: Limits, keeper: Keeper, metrics: ModelMetrics
+    ) -> None:
         self.plan = plan
         self.name = plan.name
         self.capabilities: Capabilities | None = None
         self.error: Error | None = None
+        self.free_since = 0.0
+        """When a slot last became free, in seconds of ``time.monotonic``."""
+        self._metrics = metrics
         self._launch = launch
         self._limits = limits
         self._keeper = keeper
@@ -95,16 +102,11 @@ class Replica:
         self._running: dict[int, Ticket] = {}
         self._detail = ""
         self._loading: float | None = None
-        self._memory = 0
         self._deaths = 0
         self._restarts = 0
+        self._draining = False
         self._ready_since = 0.0
-        self._last_heard = 0.0
-        self._engine_steps = -1
-        self._last_progress = 0.0
-        self._tokens = 0
-        self._counted = (time.monotonic(), 0)
-        self._rate = 0.0
+        self._vitals = Vitals()
         self._verdict: Error | None = None
         """Why we are ending the process ourselves, when we are."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -114,6 +116,8 @@ class Replica:
     @property
     def state(self) -> State:
         """``busy`` is ready with something running."""
+        if self._draining and self._state == "ready":
+            return "draining"
         return "busy" if self._state == "ready" and self._running else self._state
 
     @property
@@ -124,7 +128,7 @@ class Replica:
     @property
     def free(self) -> int:
         """Slots that can take a request now."""
-        return self.slots - len(self._running)
+        return 0 if self._draining else self.slots - len(self._running)
 
     @property
     def load(self) -> float:
@@ -134,7 +138,7 @@ class Replica:
     @property
     def coming(self) -> bool:
         """Whether it serves or will without anyone's doing."""
-        return self._state not in ("failed", "stopped")
+        return self._state not in ("failed", "stopped") and not self._draining
 
     def status(self) -> ReplicaStatus:
         """A snapshot for the front ends."""
@@ -145,8 +149,8 @@ class Replica:
             state=self.state,
             slots=self.slots,
             running=len(self._running),
-            tokens_per_second=self._rate if self._running else 0.0,
-            memory=self._memory,
+            tokens_per_second=self._vitals.rate if self._running else 0.0,
+            memory=self._vitals.memory,
             detail=self._detail,
             loading=self._loading,
             error=self.error,
@@ -162,7 +166,7 @@ class Replica:
         assert self._process is not None and self.free > 0
         ticket.place(self.name)
         if not self._running:
-            self._last_progress = time.monotonic()
+            self._vitals.work_begins()
         self._running[ticket.request.id] = ticket
         self._process.connection.send(ticket.request)
         self._keeper.changed(self)
@@ -181,6 +185,7 @@ class Replica:
     async def _start(self) -> None:
         self._set("starting", "starting the process")
         self.capabilities, self.error, self._verdict = None, None, None
+        self._vitals = Vitals()
         try:
             self._process = await self._launch(self.plan, lambda: FrameProtocol(self))
         except OSError as error:
@@ -199,11 +204,11 @@ class Replica:
         """All that one engine step, or the load, produced."""
         if self._state == "stopped":  # a last word from a process that is being closed
             return
-        self._last_heard = time.monotonic()
+        self._vitals.heard = time.monotonic()
         freed = False
         for message in messages:
             if isinstance(message, Heartbeat):
-                self._beat(message)
+                self._vitals.beat(message)
             elif isinstance(message, Loading):
                 self._loading = message.fraction
                 self._set("loading", message.stage)
@@ -218,8 +223,11 @@ class Replica:
             else:
                 freed |= self._event(message)
         if freed:
+            self.free_since = self._vitals.heard
             self._keeper.changed(self)
             self._keeper.freed(self)
+            if self._draining and not self._running:
+                self._spawn(self.close())
 
     def _event(self, event: Event) -> bool:
         """Deliver to the ticket; whether a slot became free."""
@@ -227,7 +235,11 @@ class Replica:
         if ticket is None:
             return False
         if isinstance(event, Step):
-            self._tokens += 1
+            self._vitals.tokens += 1
+            gap = None if ticket.last_step is None else self._vitals.heard - ticket.last_step
+            self._metrics.stepped(gap)
+        elif isinstance(event, Started):
+            self._metrics.started(event)
         elif isinstance(event, Stopped) and ticket.stopping:
             event = Stopped(id=event.id, reason=ticket.stopping)
         ended = isinstance(event, TERMINAL)
@@ -240,29 +252,16 @@ class Replica:
             return True
         return ended
 
-    def _beat(self, beat: Heartbeat) -> None:
-        self._memory = beat.memory
-        if beat.steps != self._engine_steps:
-            self._engine_steps = beat.steps
-            self._last_progress = time.monotonic()
-
     def tick(self, now: float) -> None:
         """Twice a second: the token rate, and whether the process hangs."""
-        then, tokens = self._counted
-        if now > then:
-            self._rate = (self._tokens - tokens) / (now - then)
-        self._counted = (now, self._tokens)
+        self._vitals.tick(now)
         if self._state == "ready":
-            silent, stuck = now - self._last_heard, now - self._last_progress
-            if silent > self._limits.silence:
-                self._condemn(f"gave no sign of life for {silent:.0f} s")
-            elif self._running and stuck > self._limits.no_progress:
-                self._condemn(f"made no progress for {stuck:.0f} s")
+            complaint = self._vitals.complaint(now, self._limits, bool(self._running))
+            if complaint is not None:
+                message = f"replica {self.name} {complaint} and was ended"
+                self.end(Error(kind="hung", message=message, hint="/retry"))
         if self._running:
             self._keeper.changed(self)
-
-    def _condemn(self, why: str) -> None:
-        self.end(Error(kind="hung", message=f"replica {self.name} {why} and was ended", hint="/retry"))
 
     def end(self, verdict: Error) -> None:
         """Kill the process for the given reason; ``disconnected`` does the rest."""
@@ -278,6 +277,7 @@ class Replica:
         if process is None:
             return
         process.kill()
+        self._metrics.replica_deaths += self._verdict is None or self._verdict.kind == "hung"
         load_failed = self._state != "ready" and self._verdict is not None
         served = self._state == "ready" and time.monotonic() - self._ready_since > self._limits.healthy
         self._deaths = 1 if served else self._deaths + 1
@@ -295,12 +295,15 @@ class Replica:
         )
         try:
             code = await process.wait(within=5.0)
-            error = self._verdict or self._obituary(code, reason, process.last_words())
+            error = self._verdict or obituary(self.name, code, reason, process.last_words())
         finally:
             rest = [t for t in tickets if t not in retry]
             if rest:
                 self._keeper.orphaned(self, rest, error)
         if self._state != "restarting":
+            return
+        if self._draining:
+            await self.close()
             return
         if load_failed or self._deaths >= self._limits.deaths:
             self._fail(error)
@@ -313,23 +316,6 @@ class Replica:
             self._restarts += 1
             await self._start()
 
-    def _obituary(self, code: int | None, reason: str, last_words: list[str]) -> Error:
-        if code is None:
-            how = reason
-        elif code < 0:
-            name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
-            how = f"was ended by {name}"
-            if name == "SIGKILL":
-                how += " (by hand, or by the system when memory ran out)"
-        else:
-            how = f"ended with status {code} ({reason})"
-        return Error(
-            kind="crashed",
-            message=f"replica {self.name} {how}",
-            hint="/retry asks again; /replicas shows its state",
-            detail="\n".join(last_words[-12:]),
-        )
-
     def _fail(self, error: Error) -> None:
         self.error = error
         self._loading = None
@@ -338,9 +324,17 @@ class Replica:
 
     # -- by hand -------------------------------------------------------------------------------------------
 
+    def drain(self) -> None:
+        """Finish what runs, take nothing new, then leave."""
+        self._draining = True
+        self._keeper.changed(self)
+        if not self._running:
+            self._spawn(self.close())
+
     async def restart(self) -> None:
         """End the process, if there is one, and start anew with a clean slate."""
         self._deaths = 0
+        self._draining = False
         process = self._process
         if process is not None and self._state != "failed":
             fault = Error(kind="crashed", message=f"replica {self.name} was restarted by hand", hint="/retry")
@@ -352,6 +346,8 @@ class Replica:
 
     async def close(self) -> None:
         """Ask the process to leave, then make it."""
+        self.capabilities, self._draining = None, False
+        self._vitals = Vitals()
         self._set("stopped", "")
         await self._cancel_tasks()
         process, self._process = self._process, None

@@ -1,7 +1,7 @@
 """One submitted request and its life: queued, placed, streaming, then exactly one end.
 
-The only place where a request changes state. A request whose replica dies before anything was shown goes back
-from placed to queued; nothing else goes backwards.
+The only place where a request changes state. A request whose replica dies goes back to queued when nothing
+was shown, or when it is to continue after what was; nothing else goes backwards.
 """
 
 import asyncio
@@ -11,10 +11,23 @@ from typing import Literal
 
 import msgspec
 
-from repl.messages import Error, Event, Failed, Finished, Lost, Request, Rewound, Step, Stopped, Terminal
+from repl.messages import (
+    Error,
+    Event,
+    Failed,
+    Finished,
+    Lost,
+    Request,
+    Rewound,
+    Started,
+    Step,
+    Stopped,
+    Terminal,
+)
 
 TicketState = Literal["queued", "placed", "streaming", "finished", "stopped", "failed", "lost"]
 StopReason = Literal["user", "deadline", "closing"]
+OnLoss = Literal["lose", "continue"]
 Sink = Callable[["Ticket", Event], None]
 
 _ENDS: dict[type, TicketState] = {Finished: "finished", Stopped: "stopped", Failed: "failed", Lost: "lost"}
@@ -58,6 +71,7 @@ class Ticket:
         pin: frozenset[str] | None,
         home: str | None,
         sink: Sink | None,
+        on_loss: OnLoss = "lose",
         cancel: Callable[["Ticket", StopReason], None],
         ended: Callable[["Ticket"], None],
     ) -> None:
@@ -76,7 +90,13 @@ class Ticket:
         self.terminal: Terminal | None = None
         self.stopping: StopReason | None = None
         """Set once a stop was asked for, until it takes effect."""
+        self.on_loss = on_loss
+        self.last_step: float | None = None
+        """When the last token came, in seconds of ``time.monotonic``."""
         self._next_index = 0
+        self._shown: list[int] = []
+        """Tokens so far, kept only for a request that is to continue after a loss."""
+        self._rewound = False
         self._sink = sink
         self._cancel = cancel
         self._when_ended = ended
@@ -112,6 +132,11 @@ class Ticket:
             if isinstance(event, Finished | Stopped | Failed | Lost):
                 return
 
+    @property
+    def tokens(self) -> int:
+        """Tokens of the answer so far."""
+        return self._next_index
+
     # -- for the coordinator -------------------------------------------------------------------------------
 
     @property
@@ -133,20 +158,35 @@ class Ticket:
         self.state = "queued"
         self.replica = None
 
+    @property
+    def resumable(self) -> bool:
+        """Whether it may go on after what was shown; a beam that rewound is more than its tokens."""
+        return self.on_loss == "continue" and not self._rewound
+
+    def resume(self) -> None:
+        """Its replica died: go back to the queue and continue after what was shown."""
+        assert self.resumable and self.state == "streaming", self.state
+        self.request = msgspec.structs.replace(self.request, resume=tuple(self._shown))
+        self.state = "queued"
+        self.replica = None
+
     def deliver(self, event: Event) -> None:
         """Pass an event on; a step out of order is a fault of the replica and fails the request."""
         if self.done:
             return
         if isinstance(event, Step):
+            if event.index < len(self.request.resume) and event.index < self._next_index:
+                return  # shown before the loss
             if event.index != self._next_index:
                 event = self._out_of_order(event)
             else:
-                self._next_index += 1
-                if self.timings.first is None:
-                    self.timings.first = time.monotonic()
-                    self.state = "streaming"
+                self._step(event)
+        elif isinstance(event, Started):
+            if self.request.resume:
+                return  # told before the loss
         elif isinstance(event, Rewound):
             self._next_index = min(self._next_index, event.keep)
+            self._rewound = True
         if isinstance(event, Finished | Stopped | Failed | Lost):
             self._end(event)
         if self._sink is not None:
@@ -157,6 +197,15 @@ class Ticket:
                 loop.call_exception_handler({"message": "a sink of events failed", "exception": error})
         elif self._events is not None:
             self._events.put_nowait(event)
+
+    def _step(self, step: Step) -> None:
+        self._next_index += 1
+        self.state = "streaming"
+        self.last_step = time.monotonic()
+        if self.timings.first is None:
+            self.timings.first = self.last_step
+        if self.on_loss == "continue":
+            self._shown.append(step.token)
 
     def _out_of_order(self, step: Step) -> Failed:
         message = f"replica {self.replica} sent token {step.index} where {self._next_index} was due"

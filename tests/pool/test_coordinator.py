@@ -1,14 +1,18 @@
 """From submission to the one end of each request, over real replica processes of the echo backend."""
 
 import asyncio
+import json
 import os
 import signal
+from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from repl.messages import Failed, Finished, Lost, Started, Step, Stopped
 from repl.pool import Coordinator, Limits, QueueFull, Unavailable
 from repl.pool.ticket import Ticket
+from repl.pool.trace import Trace
 
 from .conftest import Gate, ask, plans, until
 
@@ -293,3 +297,108 @@ async def test_closing_ends_every_request_and_every_process(gate: Gate) -> None:
         assert pid is not None
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+async def test_draining_finishes_what_runs_and_takes_nothing_new(gate: Gate) -> None:
+    async with Coordinator(plans(2, gate=str(gate.path))) as pool:
+        await pool.ready()
+        running = pool.submit(ask("a b"), pin="echo/0")
+        pool.drain("cpu:0")
+        assert pool.status()[0].state == "draining"
+        others = [pool.submit(ask("c")) for _ in range(2)]
+        assert [t.replica for t in others] == ["echo/1", None]
+        gate.release(30)
+        ends = await asyncio.gather(running.wait(), *(t.wait() for t in others))
+        assert all(isinstance(e, Finished) for e in ends)
+        assert [t.replica for t in others] == ["echo/1", "echo/1"]
+        await until(pool, lambda: pool.status()[0].state == "stopped")
+        with pytest.raises(Unavailable, match="cpu:7"):
+            pool.drain("cpu:7")
+
+
+async def test_draining_the_last_replica_fails_what_waits_for_it(gate: Gate) -> None:
+    async with Coordinator(plans(gate=str(gate.path))) as pool:
+        await pool.ready()
+        running, waiting = pool.submit(ask("a")), pool.submit(ask("b"))
+        pool.drain("echo/0")
+        assert isinstance(await waiting.wait(), Failed)
+        gate.release(9)
+        assert isinstance(await running.wait(), Finished)
+
+
+async def test_a_replica_is_added_while_others_serve(gate: Gate) -> None:
+    async with Coordinator(plans(gate=str(gate.path))) as pool:
+        await pool.ready()
+        tickets = [pool.submit(ask("a")) for _ in range(2)]
+        assert tickets[1].state == "queued"
+        pool.add(plans(2, gate=str(gate.path))[1])
+        await until(pool, lambda: tickets[1].state == "placed")
+        assert tickets[1].replica == "echo/1"
+        with pytest.raises(ValueError, match="echo/1"):
+            pool.add(plans(2)[1])
+        pool.drain("echo/1")
+        gate.release(9)
+        await tickets[1].wait()
+        await until(pool, lambda: pool.status()[1].state == "stopped")
+        pool.add(plans(2, gate=str(gate.path))[1])  # a stopped one gives way
+        await pool.ready()
+        assert [s.state for s in pool.status()][1] == "ready"
+
+
+async def test_an_answer_continues_elsewhere_as_if_nothing_had_happened(gate: Gate) -> None:
+    async with Coordinator(plans(2, gate=str(gate.path)), limits=QUICK) as pool:
+        await pool.ready()
+        events: list[object] = []
+        two_shown = asyncio.Event()
+
+        def note(ticket: Ticket, event: object) -> None:
+            events.append(event)
+            if ticket.tokens == 2:
+                two_shown.set()
+
+        ticket = pool.submit(ask("a b c d"), on_loss="continue", home="echo/0", sink=note)
+        gate.release(3)
+        await two_shown.wait()
+        victim = pool.status()[0].pid
+        assert victim is not None
+        os.kill(victim, signal.SIGKILL)
+        gate.release(50)
+        end = await ticket.wait()
+    assert isinstance(end, Finished) and end.text == "a b c d" and ticket.tries == 2
+    assert [type(e) for e in events] == [Started, Step, Step, Step, Step, Finished]
+    assert [e.text for e in events if isinstance(e, Step)] == ["a", " b", " c", " d"]
+
+
+async def test_shortest_first_lets_a_short_answer_pass_a_long_one(gate: Gate) -> None:
+    async with Coordinator(plans(gate=str(gate.path)), order="shortest") as pool:
+        await pool.ready()
+        pool.submit(ask("x"))
+        long, short = pool.submit(ask("l " * 5, max_new=4000)), pool.submit(ask("s", max_new=2))
+        gate.release(60)
+        await asyncio.gather(long.wait(), short.wait())
+        assert short.timings.placed and long.timings.placed and short.timings.placed < long.timings.placed
+
+
+async def test_metrics_and_trace_tell_the_same_story(tmp_path: Path) -> None:
+    path = tmp_path / "trace.jsonl"
+    async with Coordinator(plans(2, faults=True), limits=QUICK, trace=Trace(path)) as pool:
+        await pool.ready()
+        good = [pool.submit(ask("a b c")) for _ in range(3)]
+        await asyncio.gather(*(t.wait() for t in good))
+        stopped = pool.submit(ask("x"))
+        stopped.cancel()
+        await stopped.wait()
+        lost = pool.submit(ask("!crash 2"))
+        await lost.wait()
+        metrics = pool.metrics()["echo"]
+    assert metrics.outcomes == {"finished": 3, "stopped": 1, "lost": 1}
+    assert (metrics.cancelled, metrics.replica_deaths) == (1, 1)
+    assert metrics.generation_tokens >= 9 and metrics.prompt_tokens >= 9
+    assert metrics.queue_time.count == metrics.dispatch_regret.count == 5
+    assert metrics.request_latency.count == 3
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [line["t"] for line in lines] == sorted(line["t"] for line in lines)
+    ended = [line["state"] for line in lines if line["event"] == "ended"]
+    assert Counter(ended) == metrics.outcomes
+    assert sum(line["event"] == "submitted" for line in lines) == 5
+    assert "a b c" not in path.read_text()

@@ -1,0 +1,70 @@
+"""Signs of life of a replica process, and what is said of one that died."""
+
+import signal
+import time
+
+from repl.messages import Error, Heartbeat
+from repl.pool.plan import Limits
+
+
+class Vitals:
+    """When a process was last heard of, whether its engine moves, how fast it is."""
+
+    def __init__(self) -> None:
+        now = time.monotonic()
+        self.heard = now
+        """Last frame, in seconds of ``time.monotonic``."""
+        self.memory = 0
+        """Bytes, as of the last heartbeat."""
+        self.rate = 0.0
+        """Tokens a second between the last two ticks."""
+        self.tokens = 0
+        """Steps received so far."""
+        self._moved = now
+        self._engine_steps = -1
+        self._counted = (now, 0)
+
+    def beat(self, beat: Heartbeat) -> None:
+        """The process says that it lives."""
+        self.memory = beat.memory
+        if beat.steps != self._engine_steps:
+            self._engine_steps = beat.steps
+            self._moved = self.heard
+
+    def work_begins(self) -> None:
+        """An idle engine got a request: from now on it should move."""
+        self._moved = time.monotonic()
+
+    def tick(self, now: float) -> None:
+        """Take the token rate since the last tick."""
+        then, tokens = self._counted
+        if now > then:
+            self.rate = (self.tokens - tokens) / (now - then)
+        self._counted = (now, self.tokens)
+
+    def complaint(self, now: float, limits: Limits, working: bool) -> str | None:
+        """What is wrong with a loaded process, if anything is."""
+        if (silent := now - self.heard) > limits.silence:
+            return f"gave no sign of life for {silent:.0f} s"
+        if working and (stuck := now - self._moved) > limits.no_progress:
+            return f"made no progress for {stuck:.0f} s"
+        return None
+
+
+def obituary(name: str, code: int | None, reason: str, last_words: list[str]) -> Error:
+    """Why a process ended: its exit status (negative: a signal), and the last it wrote."""
+    if code is None:
+        how = reason
+    elif code < 0:
+        ended_by = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+        how = f"was ended by {ended_by}"
+        if ended_by == "SIGKILL":
+            how += " (by hand, or by the system when memory ran out)"
+    else:
+        how = f"ended with status {code} ({reason})"
+    return Error(
+        kind="crashed",
+        message=f"replica {name} {how}",
+        hint="/retry asks again; /replicas shows its state",
+        detail="\n".join(last_words[-12:]),
+    )
