@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import ClassVar
 
+from rich.cells import cell_len
 from textual import events, on
 from textual.app import App, ComposeResult
 from textual.binding import BindingType
@@ -74,6 +75,8 @@ class ReplApp(App[int]):
         self._readings: dict[str, GpuReading] = {}
         self._message: Words = ()
         self._message_timer: Timer | None = None
+        self._remarks: list[Notice] = []
+        """What the last line's command said in the footer."""
         for own in themes.OWN:
             self.register_theme(own)
         self.theme = theme if theme in self.available_themes else themes.DARK.name
@@ -190,11 +193,15 @@ class ReplApp(App[int]):
     def show_output(self, output: Output) -> None:
         """A remark that fits goes into the footer; the rest opens the drawer."""
         if isinstance(output, Notice) and output.level == "info":
-            words = " ".join(filter(None, (output.text, output.hint)))
-            if "\n" not in words and len(words) < self.size.width - 4 and self.size.height >= LOW:
+            self._remarks.append(output)
+            words = " · ".join(filter(None, (r for n in self._remarks for r in (n.text, n.hint))))
+            if "\n" not in words and cell_len(words) < self.size.width - 4 and self.size.height >= LOW:
                 self.say(words)
                 return
-        self.drawer.show(output)
+            self._unsay()
+        earlier, self._remarks = [n for n in self._remarks if n is not output], []
+        for shown in (*earlier, output):
+            self.drawer.show(shown)
 
     def say(self, words: str, style: str = "") -> None:
         """Show a remark in the footer for a while."""
@@ -275,6 +282,7 @@ class ReplApp(App[int]):
         """Send a line as if it had been typed."""
         self.drawer.close()
         self._unsay()
+        self._remarks.clear()
         self._lines.put_nowait(line)
 
     def prefill(self, text: str) -> None:
@@ -291,7 +299,7 @@ class ReplApp(App[int]):
         self.completions.show(event.completions, event.chosen)
         bottom = self.query_one("#ask").region.y
         height = int(self.completions.styles.height.value) if self.completions.styles.height else 0
-        self.completions.styles.offset = (2, max(0, bottom - height))
+        self.completions.styles.offset = (0, max(0, bottom - height))
 
     @on(Prompt.Searching)
     def _show_search(self, event: Prompt.Searching) -> None:
@@ -323,6 +331,8 @@ class ReplApp(App[int]):
             self.say(f"copied {len(selected)} characters")
         elif self.screen is not self.screen_stack[0]:
             self.pop_screen()
+        elif self.prompt.searching:
+            self.prompt.leave_search()
         elif self.session is not None and (count := self.session.stop()):
             self.say(f"stopping {count} answer{'s' if count != 1 else ''}")
         elif self.prompt.text:

@@ -1,10 +1,12 @@
 """The drawer between the answers and the prompt: what commands have to say, until it is dismissed."""
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from textual.strip import Strip
 
 from repl.session.frontend import Output
-from repl.tui.outputs import block
+from repl.tui.lines import Line
+from repl.tui.outputs import block, title
 from repl.tui.transcript import Position
 from repl.tui.view import LineView
 
@@ -18,11 +20,18 @@ class Drawer(LineView):
 
     HEADER = 1
 
+    def __init__(self) -> None:
+        super().__init__(id="drawer")
+        self._title = ""
+
     def show(self, output: Output) -> None:
-        """Add ``output`` and open."""
-        if self.transcript.blocks:
-            self.transcript.blocks[-1].foot = []
-        self.transcript.blocks.append(block(output))
+        """Add ``output`` and open, with its beginning in sight."""
+        made = block(output)
+        if not self.transcript.blocks:
+            self._title = title(output)
+        elif title(output):
+            made.head[:0] = [Line(), Line(title(output), "title")]
+        self.transcript.blocks.append(made)
         self.top = Position(len(self.transcript.blocks) - 1, 0, 0)
         self.fit()
         self.redraw()
@@ -43,10 +52,11 @@ class Drawer(LineView):
         self.display = rows > 0
 
     def header_strip(self) -> Strip:
-        """A rule, and how to be rid of it."""
+        """What it is about, a rule, and how to be rid of it."""
         width = self.size.width
         mark = CLOSE if width > 3 * len(CLOSE) else ""
-        rule = Segment("─" * max(0, width - len(mark) - 2), self.style_of("rule"))
-        return Strip(
-            [Segment(" "), rule, Segment(mark, self.style_of("muted")), Segment(" ")]
-        ).adjust_cell_length(width, self.rich_style)
+        name = f"{self._title} " if self._title else ""
+        fill = max(0, width - len(mark) - cell_len(name) - 2)
+        words = ((" ", ""), (name, "title"), ("─" * fill, "rule"), (mark, "muted"), (" ", ""))
+        segments = [Segment(text, self.style_of(style)) for text, style in words]
+        return Strip(segments).adjust_cell_length(width, self.rich_style)

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -14,6 +15,8 @@ from repl.tui.app import ReplApp
 
 def main(config: Config, options: Options) -> int:
     """Open the app; returns the exit code."""
+    if not sys.stderr.isatty() and sys.__stdout__ is not None:
+        vars(sys)["__stderr__"] = sys.__stdout__  # Textual draws on the original stderr, which goes elsewhere
     terminal_keys.install()
     return asyncio.run(_main(config, options))
 

@@ -22,11 +22,14 @@ def block(output: Output) -> Block:
     """``output`` as a block."""
     if isinstance(output, Notice):
         return Block(notice(output))
-    title = [Line(visible_line(output.title), "title")] if output.title else []
     if isinstance(output, Table):
-        return Block([*title, *table(output)])
-    lines = [Line(text, "answer") for text in visible(output.text).rstrip("\n").split("\n")]
-    return Block([*title, *lines])
+        return Block(table(output))
+    return Block([Line(text) for text in visible(output.text).rstrip("\n").split("\n")])
+
+
+def title(output: Output) -> str:
+    """What it is about; empty for a notice."""
+    return "" if isinstance(output, Notice) else visible_line(output.title)
 
 
 def notice(output: Notice) -> list[Line]:

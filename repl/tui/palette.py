@@ -5,11 +5,15 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.content import Content
 
 from repl.session.safe import visible_line
 
 if TYPE_CHECKING:
     from repl.tui.app import ReplApp
+
+
+Run = Callable[[], None]
 
 
 class Offer(NamedTuple):
@@ -51,7 +55,7 @@ class ReplProvider(Provider):
     async def discover(self) -> Hits:
         """All offers, before anything is typed."""
         for name, words, do in self.offers():
-            yield DiscoveryHit(name, cast("Callable[[], None]", do), text=name, help=words)
+            yield DiscoveryHit(Content(name), cast("Run", do), text=name, help=_plain(words))
 
     async def search(self, query: str) -> Hits:
         """The offers that match."""
@@ -59,6 +63,9 @@ class ReplProvider(Provider):
         for name, words, do in self.offers():
             score = matcher.match(name)
             if score > 0:
-                yield Hit(
-                    score, matcher.highlight(name), cast("Callable[[], None]", do), text=name, help=words
-                )
+                yield Hit(score, matcher.highlight(name), cast("Run", do), text=name, help=_plain(words))
+
+
+def _plain(words: str) -> str:
+    """``words`` as content: the palette reads markup in strings, and takes content as it is."""
+    return cast("str", Content(words))

@@ -3,6 +3,7 @@
 It knows nothing of sessions: the app gives it a completer and a history, and receives what is sent.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
@@ -16,6 +17,7 @@ from repl.tui import keymap
 from repl.tui.history import History
 
 MOST_ROWS = 8
+WORD = re.compile(r"\W*\w+")
 LIVE = ("/", "@")
 """A line that begins like this shows its completions while it is typed."""
 
@@ -114,24 +116,27 @@ class Prompt(TextArea):
 
     def action_kill(self, what: str) -> None:
         """Cut to the start or end of the line, or a word to the left or right."""
-        row, column = self.cursor_location
-        end_of_line = (row, len(self.document[row]))
-        last = row == self.document.line_count - 1
-        target = {
-            "to_start_of_line": lambda: (
-                (row, 0) if column or not row else (row - 1, len(self.document[row - 1]))
-            ),
-            "to_end_of_line": lambda: end_of_line if column < end_of_line[1] or last else (row + 1, 0),
-            "word_left": self.get_cursor_word_left_location,
-            "word_right": self.get_cursor_word_right_location,
-        }[what]()
-        start, end = (
-            sorted((self.cursor_location, target)) if self.selection.is_empty else sorted(self.selection)
-        )
+        if self.selection.is_empty:
+            start, end = sorted((self.cursor_location, self._target_of(what)))
+        else:
+            start, end = sorted(self.selection)
         if start == end:
             return
         self._killed = self.get_text_range(start, end)
         self.delete(start, end, maintain_selection_offset=False)
+
+    def _target_of(self, what: str) -> tuple[int, int]:
+        row, column = self.cursor_location
+        line = self.document[row]
+        match what:
+            case "word_left":
+                return self.get_cursor_word_left_location()
+            case "word_right" if (word := WORD.match(line, column)) is not None:
+                return row, word.end()
+            case "to_start_of_line":
+                return (row, 0) if column or not row else (row - 1, len(self.document[row - 1]))
+        last = column == len(line) and row < self.document.line_count - 1
+        return (row + 1, 0) if last else (row, len(line))
 
     def action_yank(self) -> None:
         """Paste what was cut last."""
@@ -187,8 +192,7 @@ class Prompt(TextArea):
             self._query = self._query[:-1]
             self._look(None)
         elif event.key in ("escape", "ctrl+g"):
-            self.fill(self._before_search)
-            self._end_search()
+            self.leave_search()
         elif event.is_printable and event.character:
             self._query += event.character
             self._look(None)
@@ -210,6 +214,11 @@ class Prompt(TextArea):
         self.post_message(
             self.Searching(f"search: {self._query}   {outcome}Ctrl+R older · Enter takes it · Esc back")
         )
+
+    def leave_search(self) -> None:
+        """Put back what stood in the prompt before the search."""
+        self.fill(self._before_search)
+        self._end_search()
 
     def _end_search(self) -> None:
         if self._query is not None:

@@ -1,7 +1,7 @@
 """A pool under the test's control, and what Pilot tests wait with.
 
-``ScriptedPool`` stands in for the coordinator: it takes requests as the real one does and delivers exactly the
-events a test hands it, when it hands them, so that nothing has to be slept for.
+``ScriptedPool`` stands in for the coordinator: it takes requests as the real one does and delivers exactly
+the events a test hands it, when it hands them, so that nothing has to be slept for.
 """
 
 import asyncio
@@ -13,7 +13,18 @@ import msgspec
 from textual.pilot import Pilot
 
 from repl.config import Config, ModelConfig
-from repl.messages import Error, Event, Failed, Finished, FinishReason, Request, Rewound, Started, Step, Stopped
+from repl.messages import (
+    Error,
+    Event,
+    Failed,
+    Finished,
+    FinishReason,
+    Request,
+    Rewound,
+    Started,
+    Step,
+    Stopped,
+)
 from repl.pool import ReplicaStatus, Ticket
 from repl.pool.ticket import StopReason
 from repl.session.exchange import Exchange
@@ -105,7 +116,9 @@ class Answering:
 
     def say(self, *texts: str) -> "Answering":
         for text in texts:
-            self._deliver(Step(id=0, index=len(self.texts), token=7, piece=text.encode(errors="replace"), text=text))
+            self._deliver(
+                Step(id=0, index=len(self.texts), token=7, piece=text.encode(errors="replace"), text=text)
+            )
             self.texts.append(text)
         return self
 
@@ -133,7 +146,12 @@ class Answering:
 
 def replica(model: str, number: int = 0, **fields: object) -> ReplicaStatus:
     """A replica that is up."""
-    known: dict[str, object] = {"state": "ready", "slots": 4, "memory": 300_000_000, "device": f"cpu:{number}"}
+    known: dict[str, object] = {
+        "state": "ready",
+        "slots": 4,
+        "memory": 300_000_000,
+        "device": f"cpu:{number}",
+    }
     return ReplicaStatus(name=f"{model}/{number}", model=model, **(known | fields))  # type: ignore[arg-type]
 
 
@@ -145,7 +163,9 @@ def configuration(*models: str, compare: Sequence[str] = ()) -> Config:
 class Desk:
     """The app over a scripted pool."""
 
-    def __init__(self, *models: str, compare: Sequence[str] = (), replicas: Sequence[ReplicaStatus] = ()) -> None:
+    def __init__(
+        self, *models: str, compare: Sequence[str] = (), replicas: Sequence[ReplicaStatus] = ()
+    ) -> None:
         self.config = configuration(*(models or ("early", "late")), compare=compare)
         statuses = replicas or [replica(name, at) for at, name in enumerate(self.config.models)]
         self.pool = ScriptedPool(statuses)
@@ -153,9 +173,12 @@ class Desk:
         self.earlier: list[Exchange] = []
         self.app = ReplApp(self.config, self._open)
         self.pilot: Pilot[int]
+        self.may_open = asyncio.Event()
+        self.may_open.set()
 
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[Session]:
+        await self.may_open.wait()
         session = Session(self.config, self.pool, Store(None))  # type: ignore[arg-type]
         session.exchanges += self.earlier
         try:
@@ -167,7 +190,8 @@ class Desk:
     async def running(self, width: int = 100, height: int = 30) -> AsyncIterator["Desk"]:
         try:
             async with self.app.run_test(size=(width, height)) as self.pilot:
-                await self.until(lambda: self.app.session is not None)
+                if self.may_open.is_set():
+                    await self.until(lambda: self.app.session is not None)
                 self.session = self.app.session
                 yield self
         finally:

@@ -21,13 +21,16 @@ def all_rows(made: Transcript, width: int) -> list[tuple[str, Position]]:
         for n in range(len(block)):
             line = block[n]
             rows += [
-                (line.text[slice(*line.row(r, width))], Position(b, n, r)) for r in range(len(line.cuts(width)))
+                (line.text[slice(*line.row(r, width))], Position(b, n, r))
+                for r in range(len(line.cuts(width)))
             ]
     return rows
 
 
 @given(TEXTS, st.integers(1, 9), st.integers(0, 6))
-def test_without_a_position_the_window_shows_the_end(blocks: list[list[str]], width: int, height: int) -> None:
+def test_without_a_position_the_window_shows_the_end(
+    blocks: list[list[str]], width: int, height: int
+) -> None:
     made = transcript(*blocks)
     rows, top = made.window(None, width, height)
     expected = all_rows(made, width)
