@@ -21,7 +21,10 @@ def cut(data: bytes, sizes: list[int], longest: int = 1 << 20) -> list[Line]:
     return lines + splitter.feed(data[position:]) + splitter.finish()
 
 
-@given(st.lists(st.text(st.characters(exclude_characters="\n\r\ufeff", codec="utf-8"))), st.lists(st.integers(1, 9)))
+@given(
+    st.lists(st.text(st.characters(exclude_characters="\n\r\ufeff", codec="utf-8"))),
+    st.lists(st.integers(1, 9)),
+)
 def test_lines_come_back_however_the_stream_is_chopped(texts: list[str], sizes: list[int]) -> None:
     data = "".join(f"{text}\n" for text in texts).encode()
     lines = cut(data, sizes)

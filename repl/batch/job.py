@@ -3,8 +3,8 @@
 import asyncio
 import os
 import stat
-from collections.abc import AsyncIterator, Mapping
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -15,14 +15,15 @@ from repl.batch.journal import Header
 from repl.batch.output import FileOutput, Output, StreamOutput
 from repl.batch.progress import Report, report
 from repl.batch.record import writer
-from repl.batch.runner import WINDOW, Digest, Runner
+from repl.batch.runner import WINDOW, Asked, Digest, Runner, dishonoured
 from repl.batch.source import Item, items
 from repl.config import Config, ModelConfig
 from repl.devices import plan
 from repl.options import BatchOptions
 from repl.params import Value, changed
 from repl.pool import Coordinator
-from repl.session.decoding import decoding, refusal
+from repl.pool.trace import Trace
+from repl.session.decoding import decoding
 from repl.streams import Feed
 
 STDIN, STDOUT = 0, 1
@@ -76,27 +77,46 @@ async def _answer_all(
     if first is None:
         return
     plans = plan(msgspec.structs.replace(config, models=dict(models)))
-    async with Coordinator(plans, queue_limit=2 * WINDOW) as coordinator:
-        coordinator.watch(shown.replica)
-        runner = Runner(
-            coordinator=coordinator,
-            models=models,
-            settings=_without_seed(options.settings),
-            seed=output.seed,
-            output=output,
-            writer=writer(options.format, len(models)),
-            observer=shown,
-        )
-        try:
-            await runner.run(_chain(first, lines), digest)
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            raise BatchError(
-                f"{error.strerror} ({options.output or 'output'}, after {output.mark.lines:,} lines)",
-                "put that right and run the same command again",
-                code=exits.SOME_FAILED,
-            ) from None
+    with _trace(options.trace) as trace:
+        async with Coordinator(plans, queue_limit=2 * WINDOW, trace=trace) as coordinator:
+            coordinator.watch(shown.replica)
+            asked = Asked(
+                models={
+                    name: msgspec.structs.replace(model, template=_template(model, options))
+                    for name, model in models.items()
+                },
+                settings=_without_seed(options.settings),
+                seed=output.seed,
+                system=options.system,
+            )
+            runner = Runner(coordinator, asked, output, writer(options.format, len(models)), shown)
+            try:
+                await runner.run(_chain(first, lines), digest)
+            except BrokenPipeError:
+                raise
+            except OSError as error:
+                raise BatchError(
+                    f"{error.strerror} ({options.output or 'output'}, after {output.mark.lines:,} lines)",
+                    "put that right and run the same command again",
+                    code=exits.SOME_FAILED,
+                ) from None
+
+
+@contextmanager
+def _trace(path: Path | None) -> Iterator[Trace | None]:
+    if path is None:
+        yield None
+        return
+    try:
+        trace = Trace(path)
+    except OSError as error:
+        raise BatchError(f"{path}: {error.strerror}", "name another --trace") from None
+    with closing(trace):
+        yield trace
+
+
+def _template(model: ModelConfig, options: BatchOptions) -> bool:
+    return model.template if options.template is None else options.template
 
 
 async def _skip(lines: AsyncIterator[Item], digest: Digest, output: Output, name: str) -> None:
@@ -136,20 +156,21 @@ def _header(models: Mapping[str, ModelConfig], options: BatchOptions, jsonl: boo
     for name, model in models.items():
         asked = decoding(model, options.settings)
         if asked.ignored:
-            error = refusal(model, asked.ignored)
-            raise BatchError(error.message, "leave that --set out, or run this model by itself")
+            error = dishonoured(model, asked.ignored)
+            raise BatchError(error.message, error.hint)
         described[name] = {
             "backend": model.backend,
             "path": model.path,
             "data": model.data,
             "dtype": model.dtype,
-            "template": model.template,
+            "template": _template(model, options),
             "prompt_template": model.prompt_template,
             "options": model.options,
             "parameters": _without_seed(changed(asked.params)),
         }
     return Header(
         input="jsonl" if jsonl else "text",
+        system=options.system,
         output=options.format,
         seed=_seed(models, options),
         models=described,

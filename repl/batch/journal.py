@@ -52,6 +52,8 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     """``jsonl``, ``fairseq`` or ``text``."""
     seed: int | None
     """All seeds are derived from it; None asks for any."""
+    system: str = ""
+    """The system prompt."""
     models: dict[str, dict[str, object]]
     """By name: what was loaded, and how it decodes."""
 

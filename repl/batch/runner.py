@@ -6,7 +6,7 @@ beyond that, reading waits. ``repl.batch.run`` gives it its parts.
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -18,11 +18,11 @@ from repl.batch.output import Output
 from repl.batch.record import Record, Writer
 from repl.batch.source import Item
 from repl.config import ModelConfig
-from repl.messages import Error, Event, Failed, Lost, Request, Stopped
+from repl.messages import Error, Event, Failed, Lost, Message, Request, Stopped
 from repl.params import Params, Value
 from repl.pool import Coordinator, Ticket
 from repl.session.answer import Answer
-from repl.session.decoding import decoding, level, refusal
+from repl.session.decoding import decoding, level
 
 WINDOW = 512
 """Lines on their way at once, for each model: several for each slot of a large machine."""
@@ -37,6 +37,15 @@ def seed_of_line(seed: int, index: int) -> int:
     """The seed of line ``index`` (from 0): 63 bits of BLAKE2b over it and the run's, alike everywhere."""
     digest = hashlib.blake2b(f"{seed}:{index}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
+
+
+def dishonoured(model: ModelConfig, names: Sequence[str]) -> Error:
+    """Why a model is not asked: a comparison may mark what it ignores, a file of answers must not differ."""
+    return Error(
+        kind="bad_parameter",
+        message=f"{model.name} ({model.backend}) cannot honour {', '.join(names)}",
+        hint="leave that out of the settings, the line or the model's defaults",
+    )
 
 
 class Digest:
@@ -72,28 +81,36 @@ class _Job(msgspec.Struct):
     answers: list["asyncio.Task[Record]"]
 
 
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What every line asks, and of whom."""
+
+    models: Mapping[str, ModelConfig]
+    settings: Mapping[str, Value]
+    """Over the models' defaults, without the seed."""
+    seed: int
+    """Of the run."""
+    system: str = ""
+    """System prompt, for models with a chat template."""
+
+
 class Runner:
     """One run, from where ``output`` stands to the end of the input."""
 
     def __init__(
         self,
         coordinator: Coordinator,
-        models: Mapping[str, ModelConfig],
-        settings: Mapping[str, Value],
-        seed: int,
+        asked: Asked,
         output: Output,
         writer: Writer,
         observer: Observer,
-        window: int = WINDOW,
     ) -> None:
         self._coordinator = coordinator
-        self._models = models
-        self._settings = settings
-        self._seed = seed
+        self._asked = asked
+        self._history = (Message("system", asked.system),) if asked.system else ()
         self._output = output
         self._writer = writer
         self._observer = observer
-        self._jobs: asyncio.Queue[_Job | None] = asyncio.Queue(window)
+        self._jobs: asyncio.Queue[_Job | None] = asyncio.Queue(WINDOW)
         self._held = 0
         self._room = asyncio.Event()
 
@@ -114,7 +131,7 @@ class Runner:
                 self._room.clear()
                 await self._room.wait()
             self._held += len(item.raw.data)
-            answers = [group.create_task(self._answer(item, model)) for model in self._models.values()]
+            answers = [group.create_task(self._answer(item, model)) for model in self._asked.models.values()]
             await self._jobs.put(_Job(item, answers))
         await self._jobs.put(None)
 
@@ -145,12 +162,18 @@ class Runner:
         record = Record(item=item, model=model.name, error=item.error)
         if item.error is not None:
             return record
-        asked = decoding(model, {**self._settings, **item.params})
-        if asked.ignored:
-            record.error = refusal(model, asked.ignored)
+        wanted = decoding(model, {**self._asked.settings, **item.params})
+        if wanted.ignored:
+            record.error = dishonoured(model, wanted.ignored)
             return record
-        record.params = self._seeded(asked.params, model, item)
-        request = Request(model=model.name, prompt=item.prompt, params=record.params, template=model.template)
+        record.params = self._seeded(wanted.params, model, item)
+        request = Request(
+            model=model.name,
+            prompt=item.prompt,
+            params=record.params,
+            history=self._history,
+            template=model.template,
+        )
         while record.tries < TRIES:
             record.answer = Answer()
             ticket = self._submit(request, record.answer)
@@ -172,7 +195,7 @@ class Runner:
         """Each line has its own seed, its own choice first; a model's default would be one for all lines."""
         if item.params.get("seed") is not None or level(model.backend, "seed").level == "none":
             return params
-        return msgspec.structs.replace(params, seed=seed_of_line(self._seed, item.index))
+        return msgspec.structs.replace(params, seed=seed_of_line(self._asked.seed, item.index))
 
     def _error(self, end: object, ticket: Ticket) -> Error | None:
         """Of a line, if it has one; raises ``BatchError`` where it is not the line's fault."""

@@ -1,0 +1,289 @@
+"""Batch runs as a user starts them: a process, echo replicas, files."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from repl.batch.runner import seed_of_line
+
+CONFIG = """
+models:
+  a:
+    backend: echo
+    path: none
+    replicas: {replicas}
+    slots: 2
+    options: {{faults: true, gate: "{gate}", load_error: "{load_error}"}}
+  b: {{backend: echo, path: none}}
+compare: [a]
+"""
+
+
+class Place:
+    """A folder with a configuration, an input and an output."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.input = folder / "in.txt"
+        self.output = folder / "out.jsonl"
+        self.configure()
+
+    def configure(self, *, replicas: int = 2, gate: str = "", load_error: str = "") -> None:
+        text = CONFIG.format(replicas=replicas, gate=gate, load_error=load_error)
+        (self.folder / "config.yaml").write_text(text)
+
+    def command(self, *options: str, output: str | None = None) -> list[str]:
+        words = ["--config", str(self.folder / "config.yaml"), "--input", str(self.input)]
+        words += ["--output", str(self.output) if output is None else output]
+        return [sys.executable, "-m", "repl", "run", *words, *options]
+
+    def run(
+        self, *options: str, output: str | None = None, **more: Any
+    ) -> "subprocess.CompletedProcess[bytes]":
+        return subprocess.run(self.command(*options, output=output), capture_output=True, timeout=60, **more)
+
+    def records(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.output.read_bytes().splitlines()]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+def until(holds: Callable[[], bool], process: "subprocess.Popen[bytes]") -> None:
+    """Wait for something another process does."""
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert process.poll() is None, "the run ended early"
+        assert time.monotonic() < deadline, "it never came to that"
+        time.sleep(0.01)
+
+
+def same(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What must not depend on when and where a line was answered."""
+    return [{key: value for key, value in r.items() if key not in ("timings", "replica")} for r in records]
+
+
+def test_answers_come_in_order_with_everything_to_reproduce_them(place: Place) -> None:
+    lines = [f"line {n} " + "word " * (n % 7) for n in range(200)]
+    place.input.write_text("\n".join(lines))
+    done = place.run("--set", "seed=5", "--set", "max_new=4")
+    assert (done.returncode, done.stdout) == (0, b"")
+    records = place.records()
+    assert [r["index"] for r in records] == list(range(200))
+    assert [r["prompt"] for r in records] == lines
+    assert records[6]["text"] == "line 6 word word"
+    assert records[6]["token_ids"] == [0, 1, 2, 3]
+    assert records[6]["finish"] == "length"
+    assert records[6]["seed"] == records[6]["params"]["seed"] == seed_of_line(5, 6)
+    assert records[6]["params"]["max_new"] == 4
+    assert records[6]["model"] == "a"
+    assert {r["replica"] for r in records} <= {"a/0", "a/1"}
+    assert set(records[6]["timings"]) == {"queue", "first", "total"}
+    assert b"200 lines" in done.stderr
+
+
+def test_the_seed_of_a_line_is_a_fixed_function_of_seed_and_index() -> None:
+    # printf 7:0 | b2sum -l 64, little-endian, without the lowest bit
+    assert [seed_of_line(7, index) for index in range(2)] == [7127318741406446, 8483367915304847654]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_was_stopped_goes_on_where_it_was(place: Place, number: signal.Signals) -> None:
+    place.input.write_text("".join(f"line {n}\n" for n in range(40)))
+    assert place.run("--set", "seed=3").returncode == 0
+    whole = place.records()
+    place.output.unlink()
+
+    gate = place.folder / "gate"
+    os.mkfifo(gate)
+    place.configure(gate=str(gate))
+    place.output.with_name("out.jsonl.journal").unlink()
+    descriptor = os.open(gate, os.O_RDWR)
+    with subprocess.Popen(place.command("--set", "seed=3"), stderr=subprocess.PIPE) as first:
+        os.write(descriptor, b"." * 4 * 10)  # four events a line
+        until(lambda: place.output.exists() and place.output.read_bytes().count(b"\n") >= 5, first)
+        first.send_signal(number)
+        _, said = first.communicate(timeout=30)
+    assert first.returncode == {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}[number]
+    assert (b"the same command goes on" in said) == (number != signal.SIGKILL)
+    kept = place.output.read_bytes()
+    assert 5 <= kept.count(b"\n") < 40
+
+    os.write(descriptor, b"." * 4 * 40)
+    done = place.run("--set", "seed=3")
+    assert done.returncode == 0, done.stderr
+    assert place.output.read_bytes().startswith(kept[: kept.rindex(b"\n") + 1])
+    assert same(place.records()) == same(whole)
+    os.close(descriptor)
+
+
+def test_a_finished_run_has_nothing_more_to_do_and_loads_nothing(place: Place) -> None:
+    place.input.write_text("one\ntwo\n")
+    assert place.run().returncode == 0
+    before = place.output.read_bytes()
+    place.configure(load_error="must not be loaded")
+    refused = place.run()
+    assert refused.returncode == 2  # other options of the model: another run
+    place.configure()
+    again = place.run()
+    assert again.returncode == 0
+    assert b"2 of them earlier" in again.stderr
+    assert place.output.read_bytes() == before
+
+
+def test_lines_added_to_the_input_are_answered_by_the_same_command(place: Place) -> None:
+    place.input.write_text("one\ntwo\n")
+    place.run()
+    place.input.write_text("one\ntwo\nthree\n")
+    assert place.run().returncode == 0
+    assert [r["text"] for r in place.records()] == ["one", "two", "three"]
+
+
+@pytest.mark.parametrize("changed", ["one\nTWO\nthree\n", "one\n"])
+def test_a_changed_input_is_refused(place: Place, changed: str) -> None:
+    place.input.write_text("one\ntwo\n")
+    place.run()
+    before = place.output.read_bytes()
+    place.input.write_text(changed)
+    refused = place.run()
+    assert refused.returncode == 2
+    assert b"--restart" in refused.stderr
+    assert place.output.read_bytes() == before
+    assert place.run("--restart").returncode == 0
+    assert len(place.records()) == changed.count("\n")
+
+
+def test_bad_lines_are_named_and_the_rest_is_done(place: Place) -> None:
+    place.input.write_bytes(b"good\n\ncaf\xe9\n" + b"x" * 1_048_577 + b"\nlast one\n")
+    done = place.run()
+    assert done.returncode == 1
+    records = place.records()
+    assert [r.get("text") for r in records] == ["good", None, None, None, "last one"]
+    assert [r["error"]["kind"] for r in records[1:4]] == ["empty_prompt", "bad_line", "prompt_too_long"]
+    for number in (2, 3, 4):
+        assert f"in.txt:{number}: ".encode() in done.stderr
+    assert b"3 failed" in done.stderr
+
+
+def test_a_prompt_the_model_refuses_is_its_lines_error(place: Place) -> None:
+    place.input.write_text("word " * 5000 + "\nfine\n!raise 1\n!nan 0\n")
+    assert place.run().returncode == 1
+    kinds = [r["error"]["kind"] if "error" in r else r["text"] for r in place.records()]
+    assert kinds == ["prompt_too_long", "fine", "internal", "nan_logits"]
+
+
+def test_a_replica_that_dies_costs_no_line_but_the_one_that_kills_it(place: Place) -> None:
+    place.input.write_text("".join(f"line {n}\n" for n in range(10)) + "!crash 1\n" + "after it\n" * 10)
+    done = place.run()
+    records = place.records()
+    assert done.returncode == 1
+    assert [r["index"] for r in records if "error" in r] == [10]
+    assert records[10]["error"]["kind"] == "crashed"
+    assert records[10]["tries"] == 3
+    assert [r["text"] for r in records[11:]] == ["after it"] * 10
+    assert b"SIGKILL" in done.stderr
+
+
+def test_without_any_replica_the_run_stops_and_writes_no_error_lines(place: Place) -> None:
+    place.configure(load_error="the disk ate it")
+    place.input.write_text("one\ntwo\n")
+    done = place.run()
+    assert done.returncode == 3
+    assert b"the disk ate it" in done.stderr
+    assert place.output.read_bytes() == b""
+    place.configure()
+    assert place.run("--restart").returncode == 0
+
+
+def test_objects_with_their_own_parameters(place: Place) -> None:
+    place.input = place.folder / "in.jsonl"
+    place.input.write_text(
+        '{"prompt": "a b c", "params": {"max_new": 1}, "id": "x1"}\n'
+        '{"prompt": "a b c", "params": {"seed": 11}}\n'
+        '{"prompt": "a b c", "params": {"top_k": 5}}\n'
+        '{"prompt": "a b c", "params": {"n": 2}}\n'
+    )
+    assert place.run("--set", "seed=1").returncode == 1
+    first, second, third, fourth = place.records()
+    assert (first["text"], first["input"]) == ("a", {"id": "x1"})
+    assert second["seed"] == 11
+    assert "top_k" in third["error"]["message"]
+    assert [h["text"] for h in fourth["hypotheses"]] == ["a b c", "a b c"]
+
+
+def test_a_setting_the_model_cannot_honour_is_refused_before_anything_is_written(place: Place) -> None:
+    place.input.write_text("one\n")
+    refused = place.run("--set", "top_k=3")
+    assert refused.returncode == 2
+    assert b"top_k" in refused.stderr
+    assert not place.output.exists()
+
+
+def test_several_models_answer_each_line(place: Place) -> None:
+    place.input.write_text("one\ntwo\n")
+    done = place.run("--compare", "a,b", "--format", "text", output="-")
+    assert done.stdout == b"a\tone\nb\tone\na\ttwo\nb\ttwo\n"
+
+
+def test_standard_input_to_standard_output(place: Place) -> None:
+    command = [*place.command("--format", "text", output="-")]
+    command[command.index("--input") + 1] = "-"
+    done = subprocess.run(command, input=b"x y\n\nz", capture_output=True, timeout=60)
+    assert done.stdout == b"x y\n\nz\n"
+    assert b"standard input:2" in done.stderr
+    assert done.returncode == 1
+
+
+def test_a_reader_that_leaves_early_ends_the_run_quietly(place: Place) -> None:
+    place.input.write_text("word\n" * 5000)
+    with subprocess.Popen(
+        place.command("--format", "text", "--quiet", output="-"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as run:
+        assert run.stdout is not None and run.stderr is not None
+        assert run.stdout.readline() == b"word\n"
+        run.stdout.close()
+        assert run.stderr.read() == b""
+        assert run.wait(timeout=30) == 141
+
+
+def test_a_full_disk_says_so_and_the_run_goes_on_later(place: Place) -> None:
+    place.input.write_text("".join(f"line {n}\n" for n in range(50)))
+    limited = f"ulimit -f 8; trap '' XFSZ; exec {' '.join(place.command('--set seed=1'))}"
+    done = subprocess.run(["/bin/bash", "-c", limited], capture_output=True, timeout=60)
+    assert done.returncode == 1
+    assert b"File too large" in done.stderr and b"run the same command again" in done.stderr
+    assert place.run("--set", "seed=1").returncode == 0
+    assert [r["index"] for r in place.records()] == list(range(50))
+
+
+def test_the_input_is_not_overwritten(place: Place) -> None:
+    place.input.write_text("precious\n")
+    assert place.run("--restart", output=str(place.input)).returncode == 2
+    assert place.input.read_text() == "precious\n"
+
+
+@pytest.mark.parametrize("name", ["missing.txt", "."])
+def test_an_input_that_cannot_be_read_is_named(place: Place, name: str) -> None:
+    place.input = place.folder / name
+    done = place.run()
+    assert done.returncode == 2
+    assert str(place.input).encode() in done.stderr
+
+
+def test_a_terminal_is_not_obeyed_by_answers_or_errors(place: Place) -> None:
+    place.input.write_bytes(b"\x1b]0;owned\x07 word\n!raise \x1b[31m\n")
+    done = place.run()
+    assert b"\x1b" not in done.stderr
+    assert place.records()[0]["text"] == "\x1b]0;owned\x07 word"
