@@ -36,7 +36,10 @@ _NUM2DIGITS = """
     --encoder-embed-dim 64 --encoder-ffn-embed-dim 256 --encoder-layers 2 --encoder-attention-heads 4
     --max-source-positions 64 --max-target-positions 64
 """
-_NUMLM = "--task language_modeling --arch transformer_lm --sample-break-mode eos --tokens-per-sample 64"
+_NUMLM = """
+    --task language_modeling --arch transformer_lm --sample-break-mode eos --tokens-per-sample 64
+    --decoder-input-dim 64 --decoder-output-dim 64
+"""
 _PREPROCESS = "--trainpref train --validpref valid --destdir data"
 
 
