@@ -385,7 +385,7 @@ async def test_metrics_and_trace_tell_the_same_story(tmp_path: Path) -> None:
         await pool.ready()
         good = [pool.submit(ask("a b c")) for _ in range(3)]
         await asyncio.gather(*(t.wait() for t in good))
-        stopped = pool.submit(ask("x"))
+        stopped = pool.submit(ask("x " * 4000, max_new=4000))
         stopped.cancel()
         await stopped.wait()
         lost = pool.submit(ask("!crash 2"))

@@ -1,28 +1,15 @@
-"""Echo: answers with the words of the prompt. It needs no model; tests, benchmarks and the tour use it.
-
-Options of a model:
-    tokens_per_second   pace of each answer; 0 (default) is as fast as it can
-    slots               requests at once (also the model's ``slots`` key); default 4
-    length              answer with this many words, the prompt's over and over; 0 is the prompt once
-    chat                behave as a model with a chat template: earlier turns become part of the prompt
-    max_prompt          longest prompt in words
-    load_seconds, load_error    a slow load; a load that fails with this message
-    gate                path of a FIFO: each byte written to it releases one event (tests need not sleep)
-    faults              obey prompts such as ``!crash 3``: see ``Fault``
-"""
+"""The echo engine: a ``BatchingEngine`` without a model."""
 
 import contextlib
 import os
+import random
 import select
-import signal
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import ClassVar
 
-import msgspec
-
-from backends.base import BackendError, Engine, Progress, Requirement
+from backends.base import BackendError
+from backends.echo.faults import Fault
+from backends.echo.options import Options
 from repl.messages import (
     Capabilities,
     Error,
@@ -31,57 +18,14 @@ from repl.messages import (
     Finished,
     FinishReason,
     Hypothesis,
-    ModelSpec,
     Request,
     Rewound,
     Started,
     Step,
 )
-from repl.params import PARAMETERS, Support, SupportTable
 
 MOMENT = 0.02
 """Seconds the engine may rest in one step, so that a cancel is seen soon."""
-
-
-class Options(msgspec.Struct, forbid_unknown_fields=True):
-    """Validated ``options`` of the configuration."""
-
-    tokens_per_second: float = 0.0
-    length: int = 0
-    chat: bool = False
-    max_prompt: int = 4096
-    load_seconds: float = 0.0
-    load_error: str = ""
-    gate: str = ""
-    faults: bool = False
-
-
-class Fault(msgspec.Struct, frozen=True):
-    """What a prompt such as ``!crash 3`` asks for, after so many tokens."""
-
-    kind: str
-    after: int
-
-    @classmethod
-    def of(cls, prompt: str) -> "Fault | None":
-        """``!crash``, ``!raise``, ``!hang``, ``!oom`` or ``!nan``, with a number; None for other prompts."""
-        word, _, number = prompt.partition(" ")
-        if word[:1] == "!" and word[1:] in ("crash", "raise", "hang", "oom", "nan"):
-            return cls(word[1:], int(number) if number.strip().isdigit() else 0)
-        return None
-
-    def strike(self) -> None:
-        """Do it; raises, hangs or ends the process."""
-        if self.kind == "crash":
-            os.kill(os.getpid(), signal.SIGKILL)
-        if self.kind == "hang":
-            while True:
-                signal.pause()
-        if self.kind == "oom":
-            raise MemoryError("asked for by the prompt")
-        if self.kind == "nan":
-            raise BackendError("nan_logits", "the model's logits are not numbers", "try another dtype")
-        raise RuntimeError("asked for by the prompt")
 
 
 class _Row:
@@ -89,7 +33,13 @@ class _Row:
 
     def __init__(self, request: Request, options: Options) -> None:
         self.request = request
-        self.due = 0.0
+        self.due: float | None = None
+        """When its next event is, in seconds of ``time.monotonic``; None while it waits for memory."""
+        words = request.prompt.split()
+        answer = min(request.params.max_new, options.length or len(words))
+        self.size = len(words) + answer
+        """Tokens it holds memory for."""
+        self.prompt_size = len(words)
         self.events = self._answer(options)
 
     def _answer(self, options: Options) -> Iterator[Event]:
@@ -146,7 +96,7 @@ class _Row:
 
 
 class EchoEngine:
-    """A ``BatchingEngine`` without a model."""
+    """Paces and releases the answers of its rows."""
 
     def __init__(self, options: Options, slots: int) -> None:
         self.capabilities = Capabilities(
@@ -159,7 +109,7 @@ class EchoEngine:
         )
         self._options = options
         self._rows: dict[int, _Row] = {}
-        self._pause = 1 / options.tokens_per_second if options.tokens_per_second > 0 else 0.0
+        self._chance = random.Random(0)  # noqa: S311
         # Read-write, so that the FIFO never reads as ended while no test has it open.
         self._gate = os.open(options.gate, os.O_RDWR | os.O_NONBLOCK) if options.gate else None
 
@@ -173,14 +123,47 @@ class EchoEngine:
 
     def step(self) -> Sequence[Event]:
         """One event for each row that is due."""
+        events: list[Event] = self._make_room()
         self._rest()
         now = time.monotonic()
-        events: list[Event] = []
         for row in list(self._rows.values()):
-            if row.due <= now and self._released():
+            if row.due is not None and row.due <= now and self._released():
                 events.append(self._advance(row))
-                row.due = max(row.due + self._pause, now - 1.0) if row.due else now + self._pause
+                row.due = max(row.due + self._pause(), now - 1.0)
         return events
+
+    def _make_room(self) -> list[Event]:
+        """Let rows begin, in order, while they fit; one that never will fails."""
+        used = sum(row.size for row in self._rows.values() if row.due is not None)
+        failed: list[Event] = []
+        for row in [row for row in self._rows.values() if row.due is None]:
+            limit = self._options.memory
+            if limit and row.size > limit:
+                message = f"the request needs {row.size} tokens of memory, there are {limit}"
+                fault = Error(
+                    kind="out_of_memory", message=message, hint="lower max_new or shorten the prompt"
+                )
+                failed.append(Failed(id=row.request.id, error=fault))
+                del self._rows[row.request.id]
+            elif limit and used + row.size > limit:
+                break
+            else:
+                used += row.size
+                row.due = time.monotonic() + self._prefill(row)
+        return failed
+
+    def _prefill(self, row: _Row) -> float:
+        rate = self._options.prefill_tokens_per_second
+        return row.prompt_size / rate if rate > 0 else 0.0
+
+    def _pause(self) -> float:
+        """Seconds between two events of a row, with as many rows as there are now."""
+        options = self._options
+        if options.tokens_per_second <= 0:
+            return 0.0
+        running = sum(row.due is not None for row in self._rows.values())
+        slowed = (1 + options.batch_slope * max(0, running - 1)) / options.tokens_per_second
+        return slowed * (1 + options.jitter * self._chance.uniform(-1, 1))
 
     def _advance(self, row: _Row) -> Event:
         try:
@@ -197,12 +180,13 @@ class EchoEngine:
 
     def _rest(self) -> None:
         """Sleep until a row is due, or for a moment."""
-        wait = min((row.due for row in self._rows.values()), default=0.0) - time.monotonic()
+        dues = [row.due for row in self._rows.values() if row.due is not None]
+        wait = min(dues, default=0.0) - time.monotonic()
         if wait > 0:
             time.sleep(min(wait, MOMENT))
 
     def _released(self) -> bool:
-        """Whether the gate, if there is one, lets a token through."""
+        """Whether the gate, if there is one, lets an event through."""
         if self._gate is None:
             return True
         if not select.select([self._gate], [], [], MOMENT)[0]:
@@ -210,43 +194,3 @@ class EchoEngine:
         with contextlib.suppress(BlockingIOError):  # another replica took the byte
             return bool(os.read(self._gate, 1))
         return False
-
-
-class Echo:
-    """The description of this backend."""
-
-    name: ClassVar[str] = "echo"
-    summary: ClassVar[str] = "repeats the prompt; needs no model"
-    requires: ClassVar[tuple[Requirement, ...]] = ()
-    parameters: ClassVar[SupportTable] = {
-        name: Support("exact", name) if name in ("max_new", "stop", "truncate", "n") else Support("none")
-        for name in PARAMETERS
-    } | {
-        "beam": Support("differs", "beam", "takes every third word back once"),
-        "seed": Support("exact", "", "answers do not depend on chance"),
-        "temperature": Support("differs", "", "has no effect"),
-    }
-
-    @classmethod
-    def recognises(cls, path: Path) -> bool:
-        """No file is an echo checkpoint."""
-        return False
-
-    @classmethod
-    def load(cls, model: ModelSpec, device: str, threads: int, progress: Progress) -> Engine:
-        """Validate the options; raises ``BackendError``."""
-        try:
-            options = msgspec.convert(model.options, Options)
-        except msgspec.ValidationError as error:
-            raise BackendError(
-                "bad_parameter", f"options of {model.name}: {error}", "see configs/echo.yaml"
-            ) from None
-        began = time.monotonic()
-        while (done := time.monotonic() - began) < options.load_seconds:
-            progress("weights", done / options.load_seconds)
-            time.sleep(min(0.05, options.load_seconds))
-        if options.load_error:
-            raise BackendError(
-                "missing_file", options.load_error, "asked for by the options of this echo model"
-            )
-        return EchoEngine(options, model.slots or 4)
