@@ -1,0 +1,53 @@
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from backends import registry
+from repl.config import Config
+from repl.session import decoding
+from repl.session.session import Session
+from repl.session.store import Store
+from tests.session.support import SUPPORT, Pool, Screen, config
+
+
+@pytest.fixture(autouse=True)
+def backends(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Two made-up backends beside the registered ones: ``full`` honours all parameters, ``narrow`` a few."""
+    real = registry.find
+
+    def find(name: str) -> object:
+        return SimpleNamespace(parameters=SUPPORT[name]) if name in SUPPORT else real(name)
+
+    monkeypatch.setattr(registry, "find", find)
+    decoding.support.cache_clear()
+    yield
+    decoding.support.cache_clear()
+
+
+@pytest.fixture
+async def opened() -> AsyncIterator[Callable[..., Session]]:
+    """Makes sessions, and closes them at the end."""
+    async with AsyncExitStack() as stack:
+
+        def make(chosen: Config | None = None, path: Path | None = None) -> Session:
+            chosen = chosen or config()
+            session = Session(chosen, Pool(list(chosen.models.values())), Store(path))
+            stack.push_async_callback(session.close)
+            return session
+
+        yield make
+
+
+@pytest.fixture
+def screen() -> Screen:
+    return Screen()
+
+
+@pytest.fixture
+async def session(opened: Callable[..., Session], screen: Screen) -> Session:
+    session = opened()
+    session.listen(screen)
+    return session
