@@ -32,8 +32,8 @@ DTYPES = {
 class Options(msgspec.Struct, forbid_unknown_fields=True):
     """Validated ``options`` of the configuration."""
 
-    attention: str = "sdpa"
-    """transformers' ``attn_implementation``."""
+    attention: str | None = None
+    """transformers' ``attn_implementation``; None leaves the choice to it."""
     revision: str = "main"
     """Of a model on the hub: a branch, a tag or a commit."""
 

@@ -1,0 +1,173 @@
+"""Draws: the processors are those of ``generate``, the noise is the key's alone."""
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from backends.hf.processors import Fixed, Warp, processors, warpers  # noqa: E402
+from repl.params import Params  # noqa: E402
+from tests.backends.hf.support import ask, reference, request, run  # noqa: E402
+
+SETTINGS = [
+    {"repetition_penalty": 1.7},
+    {"no_repeat_ngram": 2},
+    {"min_new": 8},
+    {"unkpen": 4.0},
+    {"repetition_penalty": 0.6, "no_repeat_ngram": 3, "min_new": 5},
+]
+NATIVE = {
+    "repetition_penalty": "repetition_penalty",
+    "no_repeat_ngram": "no_repeat_ngram_size",
+    "min_new": "min_new_tokens",
+    "temperature": "temperature",
+    "top_k": "top_k",
+    "top_p": "top_p",
+    "min_p": "min_p",
+}
+NEUTRAL = {"top_k": 0, "top_p": 1.0, "temperature": 1.0}
+
+
+def native(settings):
+    named = {NATIVE[name]: value for name, value in settings.items() if name in NATIVE}
+    if "unkpen" in settings:
+        named["sequence_bias"] = [[[3], -settings["unkpen"]]]
+    return named
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+@pytest.mark.parametrize("kind", ["llama", "t5"])
+def test_greedy_with_penalties_equals_generate(kind, settings, engine, network, tokenizer):
+    prompt = "the cat sat on the mat with the hat"
+    heard = ask(engine(kind), prompt, max_new=20, **settings)
+    ids = tokenizer(prompt)["input_ids"]
+    assert [heard.tokens] == reference(network(kind), ids, max_new_tokens=20, **native(settings))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"temperature": 0.7},
+        {"temperature": 1.3, "top_k": 20},
+        {"temperature": 0.9, "top_p": 0.8},
+        {"temperature": 1.0, "min_p": 0.1},
+        {"temperature": 0.8, "top_k": 40, "top_p": 0.9, "min_p": 0.02, "repetition_penalty": 1.3},
+    ],
+)
+def test_the_distribution_drawn_from_is_that_of_generate(settings, engine, network, tokenizer):
+    """Step by step: ``generate`` follows our tokens, its scores are the distribution we report."""
+    from transformers import LogitsProcessor, LogitsProcessorList
+
+    heard = ask(engine("llama"), max_new=10, seed=5, **settings)
+    seen = []
+
+    class Record(LogitsProcessor):
+        def __call__(self, ids, scores):
+            return scores
+
+    ids = tokenizer("the cat")["input_ids"]
+    model = network("llama")
+    for i, step in enumerate(heard.steps):
+        out = model.generate(
+            torch.tensor([ids + heard.tokens[:i]]),
+            attention_mask=torch.ones(1, len(ids) + i, dtype=torch.long),
+            max_new_tokens=1,
+            do_sample=True,
+            pad_token_id=0,
+            output_scores=True,
+            return_dict_in_generate=True,
+            logits_processor=LogitsProcessorList([Record()]),
+            **(NEUTRAL | native(settings)),
+        )
+        seen.append(out.scores[0][0].log_softmax(-1)[step.token].item())
+    assert [step.proc_lp for step in heard.steps] == pytest.approx(seen, abs=1e-3)
+
+
+def test_warpers_keep_what_transformers_keeps_in_the_same_order():
+    names = [type(w).__name__ for w in warpers(Warp(0.7, 5, 0.9, 0.1))]
+    assert names == ["TemperatureLogitsWarper", "TopKLogitsWarper", "TopPLogitsWarper", "MinPLogitsWarper"]
+    assert not warpers(Warp(1.0, 0, 1.0, 0.0))
+
+
+def test_processors_stand_in_the_order_of_generate(network):
+    model = network("bart")
+    params = Params(repetition_penalty=1.2, no_repeat_ngram=3, min_new=2, unkpen=1.0)
+    own = processors(params, Fixed(model.generation_config, (2,), 3, "cpu"), 1, 12)
+    prepared, _ = model._prepare_generation_config(
+        model.generation_config,
+        repetition_penalty=1.2,
+        no_repeat_ngram_size=3,
+        min_new_tokens=2,
+        max_length=13,
+        sequence_bias=[[[3], -1.0]],
+    )
+    model._prepare_special_tokens(prepared, device="cpu")
+    theirs = model._get_logits_processor(prepared, input_ids_seq_length=1, device="cpu")
+    assert [type(p) for p in own] == [type(p) for p in theirs]
+    history, scores = torch.tensor([[2, 5, 6, 5, 6]]), torch.randn(1, 340)
+    assert torch.equal(own(history, scores), theirs(history, scores))
+
+
+def test_a_seed_gives_the_same_answer_alone_and_in_any_batch(engine):
+    settings = {"temperature": 1.0, "top_p": 0.95}
+    requests = [request(i, "the cat" * (i + 1), seed=7, sample=i, **settings) for i in range(4)]
+    alone = [run(engine("qwen3"), one)[0].tokens for one in requests]
+    for gap in (0, 1, 3):
+        assert [heard.tokens for heard in run(engine("qwen3"), *requests, gap=gap)] == alone
+    exact = [run(engine("qwen3"), request(9, "the cat", seed=7, lane="exact", **settings))[0]]
+    assert exact[0].tokens == alone[0] and exact[0].end.batch == 1
+    assert len(set(map(tuple, alone))) == 4
+
+
+def test_samples_of_one_request_are_those_of_separate_ones(engine):
+    settings = {"temperature": 1.0, "seed": 3, "prompt": "that was"}
+    for kind in ("llama", "mamba", "t5"):
+        together = ask(engine(kind), n=3, **settings)
+        apart = [ask(engine(kind), sample=i, **settings) for i in range(3)]
+        assert [list(h.tokens) for h in together.end.hypotheses] == [heard.tokens for heard in apart]
+        assert [h.text for h in together.end.hypotheses] == [heard.end.text for heard in apart]
+        assert together.tokens == apart[0].tokens and together.end.text == apart[0].end.text
+
+
+def test_a_resumed_sample_goes_on_as_if_nothing_had_happened(engine):
+    whole = ask(engine("llama"), temperature=1.2, seed=11, min_new=12)
+    for at in (1, 5, 11):
+        again = ask(engine("llama"), temperature=1.2, seed=11, min_new=12, resume=tuple(whole.tokens[:at]))
+        assert again.tokens == whole.tokens and again.end.text == whole.end.text
+
+
+def test_without_a_seed_one_is_drawn_and_told(engine):
+    first, second = ask(engine("llama"), temperature=1.0), ask(engine("llama"), temperature=1.0)
+    seed = int(first.started.notes[0].removeprefix("seed "))
+    assert first.started.notes != second.started.notes
+    assert ask(engine("llama"), temperature=1.0, seed=seed).tokens == first.tokens
+
+
+def test_first_tokens_follow_the_exact_distribution(engine, network, tokenizer):
+    """Chi-square over many samples of one prompt, tokens of small probability taken together."""
+    settings = {"temperature": 0.5, "top_k": 8, "max_new": 1}
+    count = 2000
+    heard = [ask(engine("gpt2"), n=200, seed=s, **settings) for s in range(count // 200)]
+    drawn = [h.tokens[0] for one in heard for h in one.end.hypotheses]
+    ids = torch.tensor([tokenizer("the cat")["input_ids"]])
+    best = (network("gpt2")(ids).logits[0, -1] / 0.5).topk(8)
+    probs = best.values.softmax(-1)
+    counts = torch.tensor([drawn.count(token) for token in best.indices.tolist()])
+    assert counts.sum() == count
+    keep = probs * count > 5
+    expected = torch.cat([probs[keep], probs[~keep].sum()[None]]).clamp(min=1e-9) * count
+    found = torch.cat([counts[keep], counts[~keep].sum()[None]])
+    assert ((found - expected) ** 2 / expected.clamp(min=1)).sum() < 26  # 99.9 % point for 8 degrees
+
+
+def test_greedy_rows_beside_sampled_ones_stay_greedy(engine):
+    alone = ask(engine("gpt2")).tokens
+    mixed = run(
+        engine("gpt2"),
+        request(1),
+        request(2, temperature=1.0, seed=1, repetition_penalty=1.4),
+        request(3, temperature=0.7, top_k=5, seed=2, logprobs=2),
+        request(4, no_repeat_ngram=2),
+    )
+    assert mixed[0].tokens == alone
+    assert not mixed[0].steps[0].top and len(mixed[2].steps[0].top) == 2
+    assert mixed[2].steps[0].rank is not None and mixed[0].steps[0].rank is None
