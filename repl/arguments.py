@@ -28,7 +28,7 @@ examples:
   echo 'two hundred and five' | multigpu-repl --model num2digits
 
 exit codes: 0 answered; 1 some answers failed; 2 wrong usage or configuration; 3 no model could be loaded;
-70 a fault of the program; 130 interrupted; 143 terminated
+70 a fault of the program; 130 interrupted; 141 the reader of the output has left; 143 terminated
 """
 
 

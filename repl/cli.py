@@ -23,23 +23,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     # GPUs in the order of nvidia-smi, for us and for every replica.
     os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     try:
-        command, words = arguments.split(sys.argv[1:] if argv is None else argv)
-        return _COMMANDS[command](words)
+        code = _obey(sys.argv[1:] if argv is None else argv)
+        sys.stdout.flush()
+        return code
     except UsageError as error:
         return _refuse(str(error))
-    except SystemExit as leave:  # argparse, after --help or --version
-        return leave.code if isinstance(leave.code, int) else exits.OK
     except KeyboardInterrupt:
         return exits.INTERRUPTED
     except BrokenPipeError:
         _discard_output()
-        return exits.OK
+        return exits.READER_GONE
     except Exception as error:
         if _expected(error):
             return _refuse(str(error))
         from repl.crash import report
 
         return report(error)
+
+
+def _obey(argv: Sequence[str]) -> int:
+    command, words = arguments.split(argv)
+    try:
+        return _COMMANDS[command](words)
+    except SystemExit as leave:  # argparse, after --help or --version
+        return leave.code if isinstance(leave.code, int) else exits.OK
 
 
 def _open(words: Sequence[str]) -> int:
@@ -64,7 +71,7 @@ def _front_end(options: "Options") -> "Callable[[Config, Options], int]":
         from repl.line import pipe
 
         return pipe
-    if options.plain or os.environ.get("TERM", "dumb") == "dumb":
+    if options.plain or os.environ.get("TERM", "") in ("", "dumb"):
         from repl.line import run
 
         return run

@@ -1,0 +1,180 @@
+"""What doctor finds, and how it says it."""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from backends import registry
+from backends.base import Requirement
+from repl import devices, doctor, exits, install, paths
+from repl.doctor import Finding
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch is not asked, since that takes seconds."""
+    answer = {"cuda": None, "devices": 0, "threads": 2}
+    monkeypatch.setattr(doctor, "_ask_torch", lambda: (answer, ""))
+
+
+def found(section: str, name: str) -> Finding:
+    return next(f for f in doctor.examine() if (f.section, f.name) == (section, name))
+
+
+def test_every_section_is_there() -> None:
+    sections = list(dict.fromkeys(f.section for f in doctor.examine()))
+    assert sections == ["versions", "devices", "backends", "folders", "terminal"]
+
+
+def test_a_backend_that_works_says_what_it_is() -> None:
+    assert found("backends", "echo") == Finding(
+        section="backends", name="echo", state="ok", text=registry.find("echo").summary
+    )
+
+
+def test_a_missing_package_comes_with_the_command_that_adds_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    needs = [
+        Requirement("torch", "pip install torch"),
+        Requirement("fairseq", "multigpu-repl install fairseq"),
+    ]
+    monkeypatch.setattr(registry, "missing", lambda name: needs if name == "fairseq" else [])
+    finding = found("backends", "fairseq")
+    assert (finding.state, finding.text) == ("missing", "needs torch, fairseq")
+    assert finding.hint == "to add it: pip install torch; multigpu-repl install fairseq"
+
+
+def test_a_backend_that_cannot_be_imported_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(name: str) -> Sequence[Requirement]:
+        raise ImportError("no such symbol")
+
+    monkeypatch.setattr(registry, "missing", fail)
+    finding = found("backends", "echo")
+    assert (finding.state, finding.text) == ("broken", "cannot be imported: ImportError: no such symbol")
+
+
+@pytest.mark.parametrize("form", ["compiled", "pure Python"])
+def test_the_form_of_fairseq_is_told(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "missing", lambda name: [])
+    monkeypatch.setattr(install, "fairseq_form", lambda: form)
+    assert found("backends", "fairseq").text.endswith(f"({form})")
+
+
+def test_gpus_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    card = devices.Device(id="cuda:0", name="H200", total_memory=150 * 10**9, free_memory=149 * 10**9)
+    monkeypatch.setattr(devices, "gpus", lambda: [card])
+    monkeypatch.setattr(doctor, "_ask_torch", lambda: ({"cuda": "13.0", "devices": 1, "threads": 2}, ""))
+    assert found("devices", "cuda:0").text == "H200, 149.0 GB of 150.0 GB free"
+    assert found("devices", "torch").text == "built for CUDA 13.0, uses 1 GPUs and 2 threads"
+
+
+def test_a_torch_that_does_not_see_the_gpus_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    card = devices.Device(id="cuda:0", name="H200", total_memory=1, free_memory=1)
+    monkeypatch.setattr(devices, "gpus", lambda: [card])
+    finding = found("devices", "torch")
+    assert finding.state == "broken" and finding.text.endswith("but 1 are there")
+    assert "pytorch.org" in finding.hint
+
+
+def test_no_gpu_is_explained_by_what_hides_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "gpus", list)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert found("devices", "gpu").text == "none that NVML can see; CUDA_VISIBLE_DEVICES is ''"
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "file"))
+    finding = found("folders", "record")
+    assert finding.state == "broken" and finding.text.startswith(f"{paths.data_dir()} cannot be written: ")
+
+
+def test_looking_leaves_nothing_behind(own_folders: Path) -> None:
+    list(doctor.examine())
+    assert list(own_folders.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("environment", "colours"),
+    [
+        ({"NO_COLOR": "1"}, "off by NO_COLOR"),
+        ({"COLORTERM": "truecolor"}, "16 million"),
+        ({"TERM": "screen-256color"}, "256"),
+        ({"TERM": "vt100"}, "16 or fewer, as far as TERM tells"),
+    ],
+)
+def test_colours(environment: dict[str, str], colours: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NO_COLOR", "COLORTERM", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert found("terminal", "colours").text == colours
+
+
+def test_tmux_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMUX", "/tmp/tmux-0/default,1,0")
+    assert "set-clipboard" in found("terminal", "tmux").hint
+
+
+FINDINGS = [
+    Finding(section="backends", name="hf", state="ok", text="works"),
+    Finding(
+        section="backends",
+        name="fairseq",
+        state="missing",
+        text="needs \x1b[31mit",
+        hint="to add it: do this",
+    ),
+    Finding(section="folders", name="record", state="broken", text="cannot be written"),
+]
+
+
+def test_text_is_aligned_and_safe() -> None:
+    heading, hf, fairseq, hint, empty, folders, record = doctor.lines(FINDINGS)
+    assert (heading, empty, folders) == ("backends", "", "folders")
+    assert hf.index("works") == fairseq.index("needs") == hint.index("to add") == record.index("cannot")
+    assert "\x1b" not in fairseq and record.startswith("  BROKEN ")
+
+
+def test_json_holds_the_same(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "examine", lambda: iter(FINDINGS))
+    assert doctor.main(as_json=True) == exits.SOME_FAILED
+    told = json.loads(capsys.readouterr().out)
+    assert told[0] == {"section": "backends", "name": "hf", "state": "ok", "text": "works", "hint": ""}
+
+
+@pytest.mark.parametrize(
+    ("findings", "code"),
+    [
+        (FINDINGS[:1], exits.OK),
+        (FINDINGS[:2], exits.OK),
+        (FINDINGS, exits.SOME_FAILED),
+        (FINDINGS[1:2], exits.SOME_FAILED),
+    ],
+)
+def test_it_fails_when_something_is_broken_or_no_model_can_run(
+    findings: list[Finding], code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "examine", lambda: iter(findings))
+    assert doctor.main() == code
+
+
+class TestAskingTorch:
+    """The real question, put to whatever is installed."""
+
+    @pytest.fixture(autouse=True)
+    def quick(self) -> None:
+        """Not here."""
+
+    def test_an_answer(self) -> None:
+        pytest.importorskip("torch")
+        answer, fault = doctor._ask_torch()
+        assert fault == "" and answer["threads"] >= 1
+
+    def test_a_torch_that_cannot_be_imported(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "torch.py").write_text("raise ImportError('libcudart is missing')")
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path) + os.pathsep + os.environ.get("PYTHONPATH", ""))
+        answer, fault = doctor._ask_torch()
+        assert answer == {} and fault == "ImportError: libcudart is missing"
