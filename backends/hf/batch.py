@@ -20,6 +20,7 @@ class Batch:
         self.rows = rows
         self._members: list[tuple[Answer, Row]] = [(answer, answer.rows[0]) for answer in answers]
         self._last: Tensor | None = None
+        self._before = 0
 
     @property
     def answers(self) -> list[Answer]:
@@ -46,7 +47,15 @@ class Batch:
     def advance(self) -> list[Event]:
         """One token more for each row."""
         assert self._last is not None
+        self._before = self.rows.length
         return self._take(self.rows.decode(self._last))
+
+    def retreat(self) -> bool:
+        """Undo an ``advance`` that ran out of memory, so that it can be tried again; False if impossible."""
+        if not isinstance(self.rows, CausalRows):
+            return False
+        self.rows.crop(self._before)
+        return True
 
     def compact(self) -> None:
         """Take out the rows that are complete, failed or cancelled."""

@@ -84,11 +84,11 @@ class CausalRows:
         self._pads = [gap + mine for gap in self._pads] + [gap + theirs for gap in other._pads]
         self.length = length
 
-    def undo(self) -> None:
-        """Return to the state before a ``decode`` that raised: layers that took the token give it back."""
-        self.length -= 1
+    def crop(self, length: int) -> None:
+        """Return to ``length`` tokens after a forward pass that broke off between two layers."""
+        self.length = length
         for layer in self._layers():
-            layer.keys, layer.values = layer.keys[:, :, : self.length], layer.values[:, :, : self.length]
+            layer.keys, layer.values = layer.keys[:, :, :length], layer.values[:, :, :length]
 
     def _forward(self, ids: Tensor, positions: Tensor, keep: int) -> Tensor:
         mask = None

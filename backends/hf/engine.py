@@ -159,8 +159,7 @@ class HuggingFaceEngine:
 def _rescue(batch: Batch, error: Exception) -> list[Event]:
     """Fail as few requests as possible after a step that raised."""
     victims = batch.answers
-    if isinstance(batch.rows, CausalRows) and is_out_of_memory(error) and len(victims) > 1:
-        batch.rows.undo()
+    if is_out_of_memory(error) and len(victims) > 1 and batch.retreat():
         victims = victims[-1:]
     _release_memory()
     for answer in victims:

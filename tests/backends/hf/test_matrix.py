@@ -1,4 +1,4 @@
-"""Each kind of model gives the tokens of ``generate``: alone, batched, joining and leaving, and with beams."""
+"""Each kind of model gives the tokens of ``generate``: alone, coming and going in a batch, with beams."""
 
 import pytest
 

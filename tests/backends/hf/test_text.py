@@ -1,4 +1,4 @@
-"""Streaming text: what is shown equals ``decode``, no matter where tokens cut characters, spaces and stops."""
+"""Streaming text: what is shown equals ``decode``, wherever tokens cut characters, spaces and stops."""
 
 import json
 import re
