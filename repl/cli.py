@@ -136,7 +136,7 @@ _COMMANDS: dict[str | None, Callable[[Sequence[str]], int]] = {
 def _config(said: argparse.Namespace) -> "Config":
     from repl.config import Arguments, choose
 
-    return choose(
+    config = choose(
         Arguments(
             config=said.config,
             models=tuple(said.model),
@@ -150,6 +150,11 @@ def _config(said: argparse.Namespace) -> "Config":
             trust=tuple(said.trust),
         )
     )
+    if any(isinstance(model.replicas, tuple) for model in config.models.values()):
+        from repl.devices import plan
+
+        plan(config)  # a device that is not there is told before a screen is taken
+    return config
 
 
 def _common(said: argparse.Namespace) -> dict[str, Any]:

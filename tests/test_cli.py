@@ -173,6 +173,7 @@ class TestFrontEnds:
         (["--set", "top_p=2"], "--set top_p=2: top_p = 2.0 is not allowed"),
         (["--config", "dmeo"], "--config: unknown configuration 'dmeo': did you mean 'demo'?"),
         (["--model", "./nowhere"], "--model ./nowhere: there is no file or folder"),
+        (["-c", "echo", "--devices", "cuda:999"], "model 'echo' is to run on cuda:999, which is not there"),
         (["bench", "dispach"], "there is no benchmark 'dispach': did you mean 'dispatch'?"),
         (["install", "fairsec"], "nothing called 'fairsec' can be installed: did you mean 'fairseq'?"),
         (["install", "fairseq", "--constraint", "nowhere"], "--constraint: there is no file nowhere"),
