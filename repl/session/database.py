@@ -150,9 +150,9 @@ def _create(path: Path) -> None:
 def _connect(database: str) -> sqlite3.Connection:
     connection = sqlite3.connect(database, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
     try:
+        migrate(connection)  # First: a file of a later version is not to be touched.
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
-        migrate(connection)
     except BaseException:
         connection.close()
         raise

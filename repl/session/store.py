@@ -5,6 +5,7 @@ sessions may use one file at once. What goes wrong is told through ``warn_with``
 """
 
 import asyncio
+import contextlib
 import os
 import platform
 import secrets
@@ -134,7 +135,10 @@ class Store:
                 rows.insert(connection, place, exchange, exchange.id)
             except sqlite3.IntegrityError:
                 # Numbered while the file could not be reached; another session has taken the number since.
-                (number,) = connection.execute("SELECT max(gen_id) + 1 FROM gen").fetchone()
+                ((number,),) = connection.execute(
+                    "UPDATE counter SET value = max(value, (SELECT max(gen_id) FROM gen)) + 1"
+                    " WHERE name = 'gen' RETURNING value"
+                ).fetchall()
                 rows.insert(connection, place, exchange, number)
 
         self._submit(lambda database: database.write(insert))
@@ -243,13 +247,10 @@ class Store:
         first = self._last_id + 1
         while first - 1 in unused:
             first -= 1
-
-        def update(connection: sqlite3.Connection) -> None:
-            connection.execute(
+        with contextlib.suppress(sqlite3.Error):
+            database.connection.execute(
                 "UPDATE counter SET value = ? WHERE name = 'gen' AND value = ?", (first - 1, self._last_id)
             )
-
-        database.write(update)
 
 
 def _load(connection: sqlite3.Connection, session: str | None) -> Saved | None:

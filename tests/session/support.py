@@ -14,18 +14,16 @@ from repl.messages import (
     Event,
     Failed,
     Finished,
-    Hypothesis,
     Lost,
     Request,
-    Rewound,
     Started,
     Step,
     Stopped,
 )
-from repl.params import PARAMETERS, Params, Support
+from repl.params import PARAMETERS, Support
 from repl.pool import ReplicaStatus, Timings, Unavailable
 from repl.pool.ticket import Sink
-from repl.session.exchange import Exchange, Identity
+from repl.session.exchange import Exchange
 from repl.session.frontend import Notice, Output, Table, Text
 from repl.session.session import Session
 
@@ -106,7 +104,17 @@ class Pool:
         }
         self._ids = itertools.count(1)
 
-    def submit(self, request: Request, *, user="user", interactive=True, pin=None, home=None, deadline=None, sink=None):
+    def submit(
+        self,
+        request: Request,
+        *,
+        user="user",
+        interactive=True,
+        pin=None,
+        home=None,
+        deadline=None,
+        sink=None,
+    ):
         if self.refusal is not None:
             raise Unavailable(self.refusal)
         ticket = Handle(msgspec.structs.replace(request, id=next(self._ids)), pin, home, sink)
@@ -121,7 +129,9 @@ class Pool:
 
     async def restart(self, name: str) -> None:
         if name not in self.replicas:
-            raise Unavailable(Error(kind="unsupported", message=f"there is no replica '{name}'", hint="known: a/0"))
+            raise Unavailable(
+                Error(kind="unsupported", message=f"there is no replica '{name}'", hint="known: a/0")
+            )
         self.restarted.append(name)
 
     def begin(self, ticket: Handle, text: str, replica: str | None = None) -> None:
@@ -218,7 +228,9 @@ def _words(output: Output) -> str:
 def config(*names: str, compare: Sequence[str] = (), **models: dict[str, object]) -> Config:
     """Models ``a`` and ``b`` unless told otherwise; keywords give a model's fields."""
     found = {
-        name: ModelConfig(**{"name": name, "backend": "full", "path": f"/models/{name}", **models.get(name, {})})
+        name: ModelConfig(
+            **{"name": name, "backend": "full", "path": f"/models/{name}", **models.get(name, {})}
+        )
         for name in dict.fromkeys([*names, *models] or ["a", "b"])
     }
     return Config(name="test", models=found, compare=tuple(compare) or tuple(found))
@@ -231,9 +243,3 @@ def step(index: int, text: str, request: int = 0, **fields: object) -> Step:
 def pool_of(session: Session) -> Pool:
     assert isinstance(session.coordinator, Pool)
     return session.coordinator
-
-
-__all__ = [
-    "Failed", "Hypothesis", "Identity", "Lost", "Params", "Pool", "Rewound", "SUPPORT", "Screen", "config",
-    "pool_of", "step",
-]  # fmt: skip

@@ -101,7 +101,9 @@ async def test_models_and_replicas_are_listed(do):
 async def test_replica_error_is_shown_with_its_hint(do, session):
     replicas = pool_of(session).replicas
     error = Error(kind="missing_file", message="no such file", hint="check the path")
-    replicas["a/0"] = type(replicas["a/0"])(name="a/0", model="a", device="cuda:0", state="failed", error=error)
+    replicas["a/0"] = type(replicas["a/0"])(
+        name="a/0", model="a", device="cuda:0", state="failed", error=error
+    )
     assert "a/0: no such file. check the path" in await do("/replicas")
 
 
@@ -270,7 +272,7 @@ async def test_theme(do, screen):
     assert "did you mean dark?" in await do("/theme drak")
 
 
-# -- export ----------------------------------------------------------------------------------------------------
+# -- export ----------------------------------------------------------------------------------------------
 
 
 async def test_export_writes_never_overwrites_and_names_the_file(do, session, tmp_path, monkeypatch):
@@ -318,7 +320,7 @@ async def test_earlier_sessions_answers_can_be_named(opened, screen, tmp_path):
     assert (later.exchanges[0].prompt, later.exchanges[0].id) == ("long ago", 3)
 
 
-# -- completion ------------------------------------------------------------------------------------------------
+# -- completion ------------------------------------------------------------------------------------------
 
 
 async def test_completion_of_lines(session, screen, tmp_path, monkeypatch):

@@ -16,7 +16,17 @@ TEXTS = st.text(st.one_of(DANGEROUS, st.characters()))
 def test_no_control_passes(text):
     for char in visible(text):
         assert char in "\n\t" or unicodedata.category(char) not in ("Cc", "Cs", "Zl", "Zp")
-        assert unicodedata.bidirectional(char) not in ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
+        assert unicodedata.bidirectional(char) not in (
+            "LRE",
+            "RLE",
+            "LRO",
+            "RLO",
+            "PDF",
+            "LRI",
+            "RLI",
+            "FSI",
+            "PDI",
+        )
         assert char not in "\u200e\u200f\u061c\u200b\ufeff"
 
 

@@ -85,7 +85,7 @@ async def test_nobody_chosen_is_an_input_error(session):
         session.ask("x")
 
 
-# -- settings --------------------------------------------------------------------------------------------------
+# -- settings --------------------------------------------------------------------------------------------
 
 
 async def test_settings_lie_over_the_models_defaults(opened):
@@ -124,7 +124,7 @@ async def test_in_a_comparison_the_answer_is_marked_instead(opened):
     assert b.notes == ()
 
 
-# -- conversations ---------------------------------------------------------------------------------------------
+# -- conversations ---------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -234,7 +234,7 @@ async def test_retry_needs_the_model(session):
     assert len(session.exchanges) == 2
 
 
-# -- the end ---------------------------------------------------------------------------------------------------
+# -- the end ---------------------------------------------------------------------------------------------
 
 
 async def test_close_stops_and_records_what_runs(opened, tmp_path):

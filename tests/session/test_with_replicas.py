@@ -1,0 +1,123 @@
+"""A session over the real coordinator with echo replicas: what a person would see."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from repl.config import Config
+from repl.messages import Step
+from repl.pool import Coordinator, ReplicaPlan
+from repl.session.session import Session
+from repl.session.store import Store
+from tests.pool.conftest import Gate
+from tests.session.support import Screen, config
+
+
+class Watcher(Screen):
+    """Lets a test wait until everything asked has ended."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.running = 0
+        self.idle = asyncio.Event()
+        self.token = asyncio.Event()
+
+    def started(self, exchange):
+        super().started(exchange)
+        self.running += 1
+        self.idle.clear()
+
+    def event(self, exchange, event):
+        super().event(exchange, event)
+        if isinstance(event, Step):
+            self.token.set()
+
+    def ended(self, exchange):
+        super().ended(exchange)
+        self.running -= 1
+        if not self.running:
+            self.idle.set()
+
+    async def quiet(self):
+        async with asyncio.timeout(60):
+            await self.idle.wait()
+
+
+def plans(chosen: Config) -> list[ReplicaPlan]:
+    return [
+        ReplicaPlan(name=f"{m.name}/0", model=m.spec(), device=f"cpu:{i}")
+        for i, m in enumerate(chosen.models.values())
+    ]
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Iterator[Gate]:
+    gate = Gate(tmp_path / "gate")
+    yield gate
+    gate.close()
+
+
+@pytest.fixture
+def chosen(gate: Gate) -> Config:
+    return config(
+        a={"backend": "echo", "options": {"faults": True}},
+        chat={"backend": "echo", "options": {"chat": True}},
+        gated={"backend": "echo", "options": {"gate": str(gate.path)}},
+        compare=("a", "chat"),
+    )
+
+
+async def test_ask_compare_stop_retry_and_find_it_again(chosen: Config, gate: Gate, tmp_path: Path):
+    screen = Watcher()
+    async with Coordinator(plans(chosen)) as pool:
+        session = Session(chosen, pool, Store(tmp_path / "r.db"))
+        session.listen(screen)
+        await session.run("one two three", screen)
+        await screen.quiet()
+        assert [x.answer.text for x in session.exchanges] == ["one two three"] * 2
+        screen.token.clear()
+        await session.run("@gated half of this", screen)
+        gate.release(2)  # the start and one token
+        async with asyncio.timeout(60):
+            await screen.token.wait()
+        await session.close()
+    assert session.exchanges[-1].finish == "closing"
+    assert session.exchanges[-1].answer.text == "half"
+    async with Coordinator(plans(chosen)) as pool:
+        again = Session(chosen, pool, Store(tmp_path / "r.db"))
+        again.listen(screen)
+        assert await again.resume()
+        assert [x.prompt for x in again.exchanges] == ["one two three", "one two three", "half of this"]
+        await again.run("/retry #1", screen)
+        await screen.quiet()
+        assert again.exchanges[-1].answer.text == "one two three"
+        assert again.exchanges[-1].seed == again.exchanges[0].seed
+        await again.close()
+    assert not screen.errors()
+
+
+async def test_chat_history_reaches_the_engine(chosen: Config):
+    screen = Watcher()
+    async with Coordinator(plans(chosen)) as pool:
+        session = Session(chosen, pool, Store(None))
+        session.listen(screen)
+        for line in ("@chat one", "@chat two"):
+            await session.run(line, screen)
+            await screen.quiet()
+        assert session.exchanges[1].answer.started.prompt_text == "one one two"
+        await session.close()
+
+
+async def test_unknown_device_and_model_failures_are_said(chosen: Config):
+    screen = Watcher()
+    async with Coordinator(plans(chosen)) as pool:
+        session = Session(chosen, pool, Store(None))
+        session.listen(screen)
+        await session.run("@cpu:1 x", screen)
+        assert [x.model for x in session.exchanges] == ["chat"]
+        await session.run("@a !nan", screen)
+        await screen.quiet()
+        assert session.exchanges[-1].error.kind == "nan_logits"
+        await session.close()
