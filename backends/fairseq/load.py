@@ -1,0 +1,201 @@
+"""From a configured model to one that runs: reads the checkpoints, checks them, builds the networks.
+
+Called by ``Fairseq.load`` in the replica's process, once.
+"""
+
+import logging
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from backends import fingerprint
+from backends.base import BackendError, Progress
+from backends.fairseq import files, networks, options, safe_load, splitting
+from backends.fairseq.options import Options
+from backends.fairseq.text import Codec
+from repl.messages import ModelSpec
+
+TASKS = {"translation": "seq2seq", "language_modeling": "causal"}
+"""Tasks that are supported, with the kind of their models."""
+
+networks.ARCHITECTURES = (
+    "transformer",
+    "transformer_align",
+    "fconv",
+    "lstm",
+    "lightconv",
+    "transformer_lm",
+    "fconv_lm",
+)
+"""Model families the tests cover; others are tried."""
+
+_DTYPES = {"auto": "float32", "float32": "float32", "float16": "float16", "bfloat16": "bfloat16"}
+
+
+@dataclass(frozen=True)
+class Model:
+    """Everything the engine needs, on its device."""
+
+    name: str
+    networks: list[Any]
+    """Of one model or an ensemble."""
+    task: Any
+    codec: Codec
+    causal: bool
+    device: torch.device
+    template: str | None
+    max_source: int | None
+    """Positions of the encoder, end token included; None without limit or without encoder."""
+    max_target: int
+    """Positions of the decoder."""
+    dtype: str
+    checkpoint_hash: str
+    notes: tuple[str, ...]
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights, of all networks together."""
+        return sum(weight.numel() for network in self.networks for weight in network.parameters())
+
+    @property
+    def max_prompt(self) -> int | None:
+        """Longest prompt: the encoder adds an end token, a decoder starts with one and has to answer."""
+        if self.causal:
+            return self.max_target - 2
+        return None if self.max_source is None else self.max_source - 1
+
+
+def load(spec: ModelSpec, device: str, progress: Progress) -> Model:
+    """Load ``spec`` on ``device``; raises ``BackendError``. ``compat.load`` has been called."""
+    chosen = options.of(spec)
+    dtype = _dtype(spec, device)
+    paths = files.checkpoints(spec)
+    folder = files.data_folder(spec, paths[0])
+    logging.getLogger("fairseq").setLevel(logging.WARNING)
+    loaded: list[Any] = []
+    config = task = None
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="hydra")
+        warnings.filterwarnings("ignore", module="fairseq")
+        for place, path in enumerate(paths):
+            progress("checkpoint", place / len(paths))
+            with safe_load.trusting(_trusted(spec, path)):
+                state, config = networks.read(spec, path, _overrides(folder, chosen))
+                if task is None:
+                    _check(spec, path, config, folder)
+                progress("weights", place / len(paths))
+                network, task = networks.build(spec, path, state, config, task)
+            loaded.append(networks.prepared(network, config, device, dtype))
+    assert config is not None and task is not None
+    return _assemble(spec, chosen, loaded, config, task, paths, folder, torch.device(device), dtype)
+
+
+def _dtype(spec: ModelSpec, device: str) -> str:
+    if spec.dtype not in _DTYPES:
+        raise BackendError(
+            "bad_parameter",
+            f"dtype '{spec.dtype}' of model '{spec.name}' is not known",
+            f"known are {', '.join(_DTYPES)}",
+        )
+    if spec.dtype == "float16" and device == "cpu":
+        raise BackendError(
+            "unsupported", f"model '{spec.name}' cannot run in float16 on a CPU", "set 'dtype: float32'"
+        )
+    return _DTYPES[spec.dtype]
+
+
+def _trusted(spec: ModelSpec, path: Path) -> bool:
+    hashes = [entry for entry in spec.trust if entry.startswith("sha256:")]
+    return bool(hashes) and safe_load.sha256(path) in hashes
+
+
+def _overrides(folder: Path, chosen: Options) -> dict[str, Any]:
+    """What of the configuration in a checkpoint holds for the machine it was trained on."""
+    changes: dict[str, Any] = {"data": str(folder), "eval_bleu": False}
+    changes |= {"encoder_embed_path": None, "decoder_embed_path": None}
+    if chosen.source_lang is not None:
+        changes["source_lang"] = chosen.source_lang
+    if chosen.target_lang is not None:
+        changes["target_lang"] = chosen.target_lang
+    return changes
+
+
+def _check(spec: ModelSpec, path: Path, config: Any, folder: Path) -> None:
+    """Say early and in plain words what fairseq would say late and in a traceback."""
+    from fairseq.models import ARCH_MODEL_NAME_REGISTRY, MODEL_REGISTRY
+
+    task, arch = networks.name_of(config.task), networks.name_of(config.model)
+    if task not in TASKS:
+        raise BackendError(
+            "unsupported",
+            f"{path} is a checkpoint of the task '{task}', which is not supported",
+            f"supported are {', '.join(TASKS)}",
+        )
+    if arch not in ARCH_MODEL_NAME_REGISTRY and arch not in MODEL_REGISTRY:
+        raise BackendError(
+            "unsupported",
+            f"{path} has the architecture '{arch}', which this fairseq does not know",
+            f"known to work are {', '.join(networks.ARCHITECTURES)}; plug-ins (--user-dir) are not loaded",
+        )
+    if TASKS[task] == "causal":
+        files.require_dictionaries(spec, folder, ["dict.txt"])
+        return
+    source, target = getattr(config.task, "source_lang", None), getattr(config.task, "target_lang", None)
+    pair = files.languages(folder, source, target)
+    if pair is None:
+        raise BackendError(
+            "missing_file",
+            f"{path} does not say which languages it translates",
+            "put 'options: {source_lang: ..., target_lang: ...}' into the model's configuration, as in the "
+            f"names dict.LANG.txt in {folder}",
+        )
+    config.task.source_lang, config.task.target_lang = pair
+    files.require_dictionaries(spec, folder, [f"dict.{language}.txt" for language in pair])
+
+
+def _assemble(
+    spec: ModelSpec,
+    chosen: Options,
+    loaded: list[Any],
+    config: Any,
+    task: Any,
+    paths: Sequence[Path],
+    folder: Path,
+    device: torch.device,
+    dtype: str,
+) -> Model:
+    from fairseq.utils import resolve_max_positions
+
+    causal = TASKS[networks.name_of(config.task)] == "causal"
+    positions = resolve_max_positions(task.max_positions(), *(n.max_positions() for n in loaded))
+    pair = ("en", "en") if causal else (config.task.source_lang, config.task.target_lang)
+    codec = Codec(
+        task.source_dictionary,
+        task.target_dictionary,
+        splitting.bpe(chosen, getattr(config, "bpe", None), folder),
+        splitting.tokenizer(chosen, getattr(config, "tokenizer", None), pair),
+        chosen.remove_bpe,
+    )
+    notes = []
+    if codec.unsplit:
+        notes.append("the dictionary holds parts of words: set 'options: {bpe: ...}' to have prompts split")
+    if len(loaded) > 1:
+        notes.append(f"an ensemble of {len(loaded)} checkpoints")
+    return Model(
+        name=spec.name,
+        networks=loaded,
+        task=task,
+        codec=codec,
+        causal=causal,
+        device=device,
+        template=spec.prompt_template,
+        max_source=None if causal or not isinstance(positions, tuple) else positions[0],
+        max_target=min(network.max_decoder_positions() for network in loaded),
+        dtype=dtype,
+        checkpoint_hash=fingerprint.files(paths),
+        notes=tuple(notes),
+    )

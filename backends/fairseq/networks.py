@@ -1,0 +1,134 @@
+"""Reads checkpoint files and builds the networks in them, each failure in words for the user."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from backends.base import BackendError
+from backends.fairseq import safe_load
+from backends.fairseq.errors import first_line, is_out_of_memory
+from repl.messages import ModelSpec
+
+ARCHITECTURES = (
+    "transformer",
+    "transformer_align",
+    "fconv",
+    "lstm",
+    "lightconv",
+    "transformer_lm",
+    "fconv_lm",
+)
+"""Model families the tests cover; others are tried."""
+
+
+def read(spec: ModelSpec, path: Path, overrides: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+    """The state of one checkpoint file and its configuration."""
+    from fairseq.checkpoint_utils import load_checkpoint_to_cpu
+
+    try:
+        state = load_checkpoint_to_cpu(str(path), overrides)
+        return state, state["cfg"]
+    except safe_load.UnsafeGlobal as error:
+        raise _untrusted(
+            spec, path, f"it asks for '{error.name}', which no fairseq checkpoint needs"
+        ) from None
+    except OSError as error:
+        raise BackendError("missing_file", f"{path} cannot be read: {first_line(error)}") from None
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise _out_of_memory(spec, "the machine", error) from None
+        raise BackendError(
+            "not_a_checkpoint",
+            f"{path} is not a fairseq checkpoint that can be read: {first_line(error)}",
+            "check that the file is complete and was written by fairseq-train",
+            str(error),
+        ) from None
+
+
+def _untrusted(spec: ModelSpec, path: Path, reason: str) -> BackendError:
+    """Refusal of a file that wants to run code."""
+    return BackendError(
+        "untrusted",
+        f"{path} was not loaded: {reason}; loading it could run any code, and none of it was run",
+        f"if you trust this one file, put 'trust: [\"{safe_load.sha256(path)}\"]' into the configuration of "
+        f"model '{spec.name}'",
+    )
+
+
+def name_of(node: Any) -> str:
+    """Of a task or a model; older checkpoints have the architecture's alone."""
+    return str(getattr(node, "_name", None) or getattr(node, "arch", None))
+
+
+def build(spec: ModelSpec, path: Path, state: dict[str, Any], config: Any, task: Any) -> tuple[Any, Any]:
+    """The network with its weights, and the task."""
+    from fairseq import tasks
+    from fairseq.checkpoint_utils import load_model_ensemble_and_task
+
+    try:
+        if task is None:
+            task = tasks.setup_task(config.task)
+        (network,), _, _ = load_model_ensemble_and_task([str(path)], task=task, state=state)
+        return network, task
+    except safe_load.NotALiteral as error:
+        raise _untrusted(spec, path, f"in its arguments stands code, {error}") from None
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise _out_of_memory(spec, "the machine", error) from None
+        if "size mismatch" in str(error) and "embed_tokens" in str(error):
+            raise BackendError(
+                "not_a_checkpoint",
+                f"the dictionaries of model '{spec.name}' are not those {path} was trained with: their sizes "
+                "differ",
+                "set 'data' to the folder with the right ones",
+                str(error),
+            ) from None
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        raise BackendError(
+            "unsupported",
+            f"{path} cannot be built as '{name_of(config.model)}': {reason}",
+            f"architectures known to work are {', '.join(ARCHITECTURES)}",
+            str(error),
+        ) from None
+
+
+def prepared(network: Any, config: Any, device: str, dtype: str) -> Any:
+    """Ready for inference, in its dtype and on its device."""
+    from omegaconf import open_dict
+
+    with open_dict(config):
+        config.generation.no_beamable_mm = True  # it supposes one beam width for good
+    network.eval()
+    network.requires_grad_(False)
+    network.prepare_for_inference_(config)
+    for module in network.modules():
+        _release_copies(module)
+    try:
+        return network.to(device=device, dtype=getattr(torch, dtype))
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise BackendError(
+                "out_of_memory",
+                f"the model does not fit into the memory of {device}",
+                "choose dtype float16, fewer replicas on this device, or a smaller model",
+                str(error),
+            ) from None
+        raise
+
+
+def _release_copies(module: Any) -> None:
+    """Free the second copy of an encoder layer's weights, which only the path switched off would read."""
+    if hasattr(module, "in_proj_weight") and hasattr(module, "fc1_weight"):
+        for part in ("in_proj", "out_proj", "fc1", "fc2"):
+            for kind in ("weight", "bias"):
+                module.register_parameter(f"{part}_{kind}", None)
+
+
+def _out_of_memory(spec: ModelSpec, where: str, error: Exception) -> BackendError:
+    return BackendError(
+        "out_of_memory",
+        f"model '{spec.name}' does not fit into the memory of {where}",
+        "choose fewer replicas or a smaller model",
+        str(error),
+    )

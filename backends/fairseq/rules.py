@@ -1,0 +1,47 @@
+"""Rules over a hypothesis' tokens that fairseq lacks (``search.Rule``)."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from backends.fairseq.text import Codec, cut
+
+_IMPOSSIBLE = float("-inf")
+
+
+class NoRepeat:
+    """No n-gram twice, over a language model's prompt and the answer.
+
+    fairseq has the option, but its own code for it compares with padding and so forbids nothing
+    (upstream issues 4709 and 5206).
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+
+    def __call__(self, history: list[int], lprobs: Tensor) -> None:
+        """See ``search.Rule``."""
+        if banned := repeats(history, self._size):
+            lprobs[list(banned)] = _IMPOSSIBLE
+
+
+class EndAtStop:
+    """A hypothesis with a stop string in it ends, at no cost to its score."""
+
+    def __init__(self, codec: Codec, stops: Sequence[str], start: int) -> None:
+        self._codec, self._stops, self._start = codec, stops, start
+
+    def __call__(self, history: list[int], lprobs: Tensor) -> None:
+        """See ``search.Rule``."""
+        if cut(self._codec.text(history[self._start :]), self._stops)[1]:
+            lprobs.fill_(_IMPOSSIBLE)
+            lprobs[self._codec.eos] = 0.0
+
+
+def repeats(history: Sequence[int], size: int) -> set[int]:
+    """Tokens that would complete an n-gram of ``size`` which ``history`` already holds."""
+    beginning = list(history[len(history) - size + 1 :]) if size > 1 else []
+    if len(beginning) < size - 1:
+        return set()
+    places = range(len(history) - size + 1)
+    return {history[i + size - 1] for i in places if list(history[i : i + size - 1]) == beginning}

@@ -1,0 +1,119 @@
+"""Between text and the symbols of a fairseq dictionary.
+
+Encoding is that of ``fairseq-interactive``: tokenizer, then BPE, then the dictionary. Decoding runs back, and
+what a partial answer shows is held back as far as later tokens may still change it.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from backends import fingerprint
+
+_REPLACEMENT = "\ufffd"
+
+
+class Encoded(NamedTuple):
+    """Token ids without an end token, and the words or parts of words the dictionary does not hold."""
+
+    ids: list[int]
+    unknown: list[str]
+
+
+class Codec:
+    """The dictionaries of a model with their splitters. ``source`` encodes prompts, ``target`` the rest."""
+
+    def __init__(self, source: Any, target: Any, bpe: Any, tokenizer: Any, remove: str | None) -> None:
+        self._source, self._target = source, target
+        self._bpe, self._tokenizer = bpe, tokenizer
+        if bpe is None and remove is None:
+            remove = marks(target.symbols)
+        self._remove = None if bpe is not None or remove == "none" else remove
+        self.pieces = [self._piece(symbol) for symbol in target.symbols]
+        self.fingerprint = fingerprint.vocabulary(self.pieces)
+        self.eos: int = target.eos()
+        self.source_eos: int = source.eos()
+
+    @property
+    def unsplit(self) -> bool:
+        """The dictionary holds parts of words, but nothing splits a prompt into them."""
+        return self._bpe is None and marks(self._source.symbols) is not None
+
+    def encode(self, text: str) -> Encoded:
+        """A prompt for the encoder, or for the decoder of a language model."""
+        return self._encode(self._source, text)
+
+    def encode_answer(self, text: str) -> Encoded:
+        """The beginning of an answer."""
+        return self._encode(self._target, text)
+
+    def raw(self, tokens: Sequence[int]) -> str:
+        """The symbols with a space between them, as in fairseq's ``H-`` lines, without the end token."""
+        text: str = self._target.string(list(tokens))
+        return text
+
+    def text(self, tokens: Sequence[int]) -> str:
+        """Without subword marks and detokenised, as in fairseq's ``D-`` lines."""
+        raw = self.raw(tokens)
+        try:
+            text: str = self._target.string(list(tokens), self._remove)
+            if self._bpe is not None:
+                text = self._bpe.decode(text)
+            if self._tokenizer is not None:
+                text = self._tokenizer.decode(text)
+        except (ValueError, KeyError):  # symbols that are not of the BPE, such as fairseq's padding words
+            return raw
+        return text
+
+    def settled(self, tokens: Sequence[int]) -> str:
+        """What further tokens will not take back: no half a character, no space at the end."""
+        return self.text(tokens).rstrip(_REPLACEMENT).rstrip()
+
+    def prompt(self, tokens: Sequence[int]) -> str:
+        """The text of encoded prompt tokens."""
+        symbols = self._source.string(list(tokens), self._remove)
+        return self._bpe.decode(symbols) if self._bpe is not None else str(symbols)
+
+    def _encode(self, dictionary: Any, text: str) -> Encoded:
+        text = text.encode("utf-8", "replace").decode()
+        if self._tokenizer is not None:
+            text = self._tokenizer.encode(text)
+        if self._bpe is not None:
+            text = self._bpe.encode(text)
+        words = text.split()
+        ids = [dictionary.index(word) for word in words]
+        return Encoded(
+            ids, [word for word, token in zip(words, ids, strict=True) if token == dictionary.unk()]
+        )
+
+    def _piece(self, symbol: str) -> bytes:
+        """What a symbol writes; GPT-2's symbols are numbers, which mean nothing to a reader."""
+        if symbol.isascii() and symbol.isdigit() and hasattr(self._bpe, "bpe"):
+            inner = self._bpe.bpe
+            letters = getattr(inner, "decoder", {}).get(int(symbol))
+            if letters is not None:
+                return bytes(inner.byte_decoder[letter] for letter in letters)
+        return symbol.encode("utf-8", "replace")
+
+
+def marks(symbols: Sequence[str]) -> str | None:
+    """How the subwords of a dictionary are marked, by fairseq's names for it; None if they are not."""
+    if sum(symbol.endswith("@@") for symbol in symbols) * 100 > len(symbols):
+        return "@@ "
+    if any(symbol.startswith("▁") and len(symbol) > 1 for symbol in symbols):
+        return "sentencepiece"
+    return None
+
+
+def cut(text: str, stops: Sequence[str]) -> tuple[str, bool]:
+    """``text`` up to the stop string that is complete first, and whether there was one."""
+    found = [(at + len(stop), at) for stop in stops if (at := text.find(stop)) >= 0]
+    return (text[: min(found)[1]], True) if found else (text, False)
+
+
+def without_partial_stop(text: str, stops: Sequence[str]) -> str:
+    """``text`` without an end that may turn out to be the start of a stop string."""
+    longest = min(len(text), max(map(len, stops), default=1) - 1)
+    for size in range(longest, 0, -1):
+        if any(stop.startswith(text[-size:]) for stop in stops):
+            return text[:-size]
+    return text
