@@ -11,7 +11,8 @@ from pathlib import Path
 SMALL = 64 << 20
 """Files up to this size are hashed whole."""
 
-_SAMPLE = 1 << 20
+SAMPLE = 1 << 20
+"""Bytes read at each of three places in a larger one."""
 
 
 def vocabulary(pieces: Iterable[bytes]) -> str:
@@ -39,7 +40,7 @@ def files(paths: Sequence[Path]) -> str:
             if size <= SMALL:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
                 continue
-            for offset in (0, size // 2, size - _SAMPLE):
+            for offset in (0, size // 2, size - SAMPLE):
                 file.seek(offset)
-                digest.update(file.read(_SAMPLE))
+                digest.update(file.read(SAMPLE))
     return f"sha256:{digest.hexdigest()}"

@@ -1,5 +1,7 @@
 """Turns what torch and transformers raise into errors a user can act on."""
 
+from pathlib import Path
+
 import torch
 
 from backends.base import BackendError
@@ -40,6 +42,13 @@ def while_loading(error: Exception, name: str, path: str, device: str) -> Backen
             "untrusted",
             f"model '{name}' brings Python code of its own ({path}), which is not run unless you trust it",
             "read that code; to run it put 'trust: [remote-code]' in the model's configuration",
+        )
+    if isinstance(error, OSError) and not Path(path).expanduser().exists():
+        return BackendError(
+            "missing_file",
+            f"model '{name}': '{path}' is not a folder here and cannot be fetched from the hub: {text}",
+            "check the name and the network; for a gated model log in with 'hf auth login'",
+            str(error),
         )
     if isinstance(error, OSError):
         message = f"model '{name}' cannot be read from {path}: {text}"

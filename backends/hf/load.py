@@ -1,6 +1,7 @@
 """From a model's configuration to an engine that is ready to answer."""
 
 import warnings
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -122,17 +123,23 @@ def choose_dtype(spec: ModelSpec, config: Any, device: str) -> tuple[torch.dtype
 
 
 def _tokenizer(spec: ModelSpec, source: Source, common: dict[str, Any]) -> Any:
+    fault = ""
     try:
-        return AutoTokenizer.from_pretrained(source.name, **common)
+        tokenizer = AutoTokenizer.from_pretrained(source.name, **common)
+        files = tokenizer.vocab_files_names.values()
+        # Without its files a tokenizer may come out empty and say nothing about it.
+        if not source.local or not files or any((Path(source.name) / file).exists() for file in files):
+            return tokenizer
     except (OSError, ValueError, KeyError, TypeError) as error:
         if "trust_remote_code" in str(error) or not source.local:
             raise
-        raise BackendError(
-            "not_a_checkpoint",
-            f"model '{spec.name}': no tokenizer can be read from {source.name}",
-            "save it there with tokenizer.save_pretrained; some kinds need 'pip install sentencepiece'",
-            str(error),
-        ) from error
+        fault = str(error)
+    raise BackendError(
+        "not_a_checkpoint",
+        f"model '{spec.name}': no tokenizer can be read from {source.name}",
+        "save it there with tokenizer.save_pretrained; some kinds need 'pip install sentencepiece'",
+        fault,
+    )
 
 
 def _network(
