@@ -253,7 +253,8 @@ class TestFaults:
         reading, writing = os.pipe()
         os.close(reading)
         command = [sys.executable, "-m", "repl", "--help"]
-        done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, check=False)
+        buffered = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
+        done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, env=buffered, check=False)
         os.close(writing)
         assert (done.returncode, done.stderr) == (exits.READER_GONE, b"")
 
