@@ -62,17 +62,20 @@ class Database:
         while self._backlog:
             try:
                 self._transact(self._backlog[0])
-            except sqlite3.Error as error:
-                if _code(error) in _DAMAGE and self.path is not None and not renewed:
+            except Exception as error:
+                damaged = isinstance(error, sqlite3.DatabaseError) and _code(error) in _DAMAGE
+                if damaged and self.path is not None and not renewed:
                     renewed = True
                     self.connection.close()
                     self.connection = self._open_anew(self.path, error)
                     continue
-                self._fall_behind(error)
-                return
-            except (ValueError, TypeError, OverflowError) as error:
-                # The values themselves cannot be stored: trying again would block all that comes after.
-                self._warn(Notice("error", f"an entry could not be recorded: {error}"))
+                if damaged or isinstance(error, sqlite3.OperationalError):
+                    self._fall_behind(error)
+                    return
+                # The entry itself cannot be stored: trying again would block all that comes after it.
+                self._warn(
+                    Notice("error", f"an entry could not be recorded: {type(error).__name__}: {error}")
+                )
             self._backlog.popleft()
         if self._behind:
             self._behind = False
@@ -89,7 +92,7 @@ class Database:
                 self.connection.execute("ROLLBACK")
             raise
 
-    def _fall_behind(self, error: sqlite3.Error) -> None:
+    def _fall_behind(self, error: Exception) -> None:
         if self._behind:
             return
         self._behind = True
@@ -114,7 +117,7 @@ class Database:
             trouble = f"the record {self.path} cannot be opened: {error.strerror or error}"
         return self._in_memory(trouble)
 
-    def _open_anew(self, path: Path, error: sqlite3.Error) -> sqlite3.Connection:
+    def _open_anew(self, path: Path, error: Exception) -> sqlite3.Connection:
         """Move a damaged file aside, with its log, and begin a new one."""
         aside = path.with_name(f"{path.stem}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S%f}{path.suffix}")
         try:

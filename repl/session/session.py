@@ -130,12 +130,15 @@ class Session:
                 exchange.ticket.cancel()
         return len(running)
 
-    def find(self, number: int) -> Exchange:
-        """The exchange of this session called ``#number``; raises ``InputError``."""
+    async def recall(self, number: int) -> Exchange:
+        """The exchange called ``#number``, of this session or an earlier one; raises ``InputError``."""
         for exchange in reversed(self.exchanges):
             if exchange.id == number:
                 return exchange
-        raise InputError(f"there is no #{number} in this session", "/history lists what there is")
+        recorded = await self.store.exchange(number)
+        if recorded is None:
+            raise InputError(f"there is no answer #{number}", "/history lists them")
+        return recorded
 
     def last_line(self) -> list[Exchange]:
         """The exchanges of the line asked last; empty before the first."""

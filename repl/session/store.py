@@ -185,12 +185,14 @@ class Store:
         return saved
 
     async def exchange(self, number: int) -> Exchange | None:
-        """One exchange of any session."""
+        """One exchange of any session, with what came before it in its conversation."""
+        condition = "conversation = (SELECT conversation FROM gen WHERE gen_id = ?) AND gen_id <= ?"
 
-        def find(connection: sqlite3.Connection) -> Exchange | None:
-            return next(iter(readback.load(connection, "gen_id = ?", (number,))), None)
+        def upto(connection: sqlite3.Connection) -> list[Exchange]:
+            return readback.load(connection, condition, (number, number))
 
-        return await self._read(find, None)
+        found: list[Exchange] = await self._read(upto, [])
+        return found[-1] if found else None
 
     async def search(self, text: str = "", limit: int = 50) -> list[Found]:
         """The latest exchanges with ``text`` in prompt or answer, oldest first; any case (ASCII)."""

@@ -4,6 +4,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import settings
 
 from backends import registry
 from repl.config import Config
@@ -11,6 +12,9 @@ from repl.session import decoding
 from repl.session.session import Session
 from repl.session.store import Store
 from tests.session.support import SUPPORT, Pool, Screen, config
+
+settings.register_profile("shared machine", deadline=None)
+settings.load_profile("shared machine")
 
 
 @pytest.fixture(autouse=True)

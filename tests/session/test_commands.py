@@ -320,6 +320,20 @@ async def test_earlier_sessions_answers_can_be_named(opened, screen, tmp_path):
     assert (later.exchanges[0].prompt, later.exchanges[0].id) == ("long ago", 3)
 
 
+async def test_retry_of_an_earlier_sessions_answer_has_its_conversation(opened, screen, tmp_path):
+    chosen = config(a={"options": {"chat": True}})
+    first = opened(chosen, tmp_path / "r.db")
+    for line in ("one", "two", "three"):
+        first.ask(line)
+        pool_of(first).answer_all(f"re {line}")
+    await first.close()
+    later = opened(chosen, tmp_path / "r.db")
+    await later.run("/retry #2", screen)
+    (ticket,) = pool_of(later).tickets
+    assert ticket.request.prompt == "two"
+    assert [m.text for m in ticket.request.history] == ["one", "re one"]
+
+
 # -- completion ------------------------------------------------------------------------------------------
 
 

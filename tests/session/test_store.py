@@ -521,6 +521,17 @@ async def test_what_cannot_be_stored_does_not_block_the_rest(tmp_path):
     assert [x.id for x in (await reread(tmp_path / "r.db")).exchanges] == [2]
 
 
+async def test_fault_in_one_entry_is_said_and_the_rest_goes_on(tmp_path):
+    store = Store(tmp_path / "r.db")
+    heard = []
+    store.warn_with(heard.append)
+    store.record(exchange(1, created="not a date"))
+    store.record(exchange(2))
+    await store.close()
+    assert "AttributeError" in heard[0].text
+    assert [x.id for x in (await reread(tmp_path / "r.db")).exchanges] == [2]
+
+
 async def test_closed_record_refuses(tmp_path):
     store = Store(tmp_path / "r.db")
     await store.close()

@@ -87,26 +87,14 @@ def number_offers(session: "Session", before: Sequence[str], begun: str) -> Iter
     )
 
 
-def read_number(word: str) -> int:
-    """The number in ``#18`` or ``18``; raises ``InputError``."""
+async def recall(session: "Session", word: str) -> Exchange:
+    """The exchange called ``word`` (``#18`` or ``18``); raises ``InputError``."""
     digits = word.removeprefix("#")
     if not (digits.isascii() and digits.isdigit() and len(digits) < 19):
         raise InputError(
             f"'{word}' is not the number of an answer", "they look like #18; /history lists them"
         )
-    return int(digits)
-
-
-async def recall(session: "Session", word: str) -> Exchange:
-    """The exchange called ``word`` (``#18``), of this session or an earlier one; raises ``InputError``."""
-    number = read_number(word)
-    for exchange in reversed(session.exchanges):
-        if exchange.id == number:
-            return exchange
-    recorded = await session.store.exchange(number)
-    if recorded is None:
-        raise InputError(f"there is no answer #{number}", "/history lists them")
-    return recorded
+    return await session.recall(int(digits))
 
 
 async def chosen_or_last(session: "Session", words: Sequence[str]) -> list[Exchange]:

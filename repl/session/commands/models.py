@@ -32,7 +32,7 @@ async def _models(session: "Session", ui: FrontEnd, argument: str) -> None:
                 model.path,
             )
         )
-    columns = ("", "model", "backend", "replicas", "weights", "", "path")
+    columns = ("", "model", "backend", "replicas", "weights", "template", "path")
     ui.show(
         Table("models", columns, tuple(rows), ("● gets the lines you type; /use and /compare change that",))
     )
@@ -83,7 +83,7 @@ def _replica_row(status: ReplicaStatus) -> tuple[str, ...]:
         f"{status.state}{loading}" + (f": {status.detail}" if status.detail else ""),
         f"{status.running}/{status.slots}",
         f"{status.tokens_per_second:.0f}",
-        f"{status.memory / 1e9:.1f} GB",
+        f"{status.memory / 1e9:.1f} GB" if status.memory else "",
         str(status.restarts),
         str(status.pid or ""),
     )

@@ -34,6 +34,9 @@ def facts(x: Exchange) -> list[str]:
 def warnings(x: Exchange) -> list[str]:
     """Notes and the error, for the reader to see beside the answer."""
     found = list(x.notes)
+    started = x.answer.started
+    if started is not None and started.truncated:
+        found.append(f"{started.truncated} tokens of the prompt were cut off")
     if x.error is not None:
         found.append(f"{x.error.message}. {x.error.hint}".rstrip(" ."))
     return found
