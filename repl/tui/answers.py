@@ -3,7 +3,7 @@
 Texts of people, models and replicas are made safe here, where they enter the pane.
 """
 
-from repl.messages import Event, Finished, Rewound, Started, Step
+from repl.messages import Event, Failed, Finished, Lost, Rewound, Started, Step, Stopped
 from repl.session.exchange import Exchange
 from repl.session.safe import visible, visible_line
 from repl.tui.lines import Line
@@ -28,6 +28,7 @@ class AnswerBlock(Block):
                 line.style = "earlier"
         self.exchange = exchange
         self._stale = False
+        self._rewound = False
         if exchange.answer.steps or exchange.done:
             self.rewrite(visible(exchange.answer.text))
         self.update_foot()
@@ -37,8 +38,9 @@ class AnswerBlock(Block):
         match event:
             case Step() if not self._stale:
                 self.append(visible(event.text))
-            case Rewound() | Started() | Finished():
+            case Rewound() | Started() | Finished() | Stopped() | Failed() | Lost():
                 self._stale = True
+                self._rewound = isinstance(event, Rewound)
 
     def settle(self, where: str = "", waiting: int = 0) -> None:
         """Bring the block up to the state of the exchange.
@@ -46,8 +48,7 @@ class AnswerBlock(Block):
         ``where`` names the device that answers; ``waiting`` counts the requests in the model's queue.
         """
         if self._stale:
-            done = self.exchange.done
-            self.rewrite(visible(self.exchange.answer.text), "" if done else "rewritten")
+            self.rewrite(visible(self.exchange.answer.text), "rewritten" if self._rewound else "")
             self._stale = False
         self.growing = not self.exchange.done
         self.update_foot(where, waiting)
@@ -88,7 +89,7 @@ def running(exchange: Exchange, where: str, waiting: int) -> str:
         case "placed":
             return join("◐ reading the prompt", where, number)
         case _:
-            return join("● answering", where, _seed(exchange), number)
+            return join("● answering", where, number)
 
 
 def figures(exchange: Exchange) -> str:

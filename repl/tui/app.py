@@ -39,7 +39,7 @@ from repl.tui.pane import Pane
 from repl.tui.panes import Panes
 from repl.tui.prompt import Prompt
 from repl.tui.status import Bar, Counts, Words, footer, header, replica_rows
-from repl.tui.words import settings
+from repl.tui.words import named, settings
 
 OpenSession = Callable[[], AbstractAsyncContextManager[Session]]
 
@@ -48,6 +48,8 @@ LOW = 12
 """Below this many rows the header and the footer make room for the answers."""
 TINY = 6
 """Below this many, so do the replicas."""
+WIDE = 100
+"""From this many columns on, the hints are complete."""
 TALL = 20
 """From this many on, the replicas may take two rows."""
 
@@ -104,7 +106,7 @@ class ReplApp(App[int]):
     def on_mount(self) -> None:
         """Show the panes; start everything else after the first frame."""
         self.panes.set_models(self.config.compare)
-        self.prompt.placeholder = Content(f"Ask {' and '.join(map(visible_line, self.config.compare))}")
+        self.prompt.placeholder = Content(f"Ask {named(self.config.compare)}")
         self.prompt.focus()
         self.call_after_refresh(self._start)
 
@@ -220,8 +222,7 @@ class ReplApp(App[int]):
         if self.session is None:
             return
         self.panes.set_models(self.session.comparison)
-        names = " and ".join(map(visible_line, self.session.comparison))
-        self.prompt.placeholder = Content(f"Ask {names}")
+        self.prompt.placeholder = Content(f"Ask {named(self.session.comparison)}")
         self.pool_changed()
 
     def theme_names(self) -> Sequence[str]:
@@ -257,7 +258,8 @@ class ReplApp(App[int]):
     def _hints(self) -> Words:
         if self.session is not None and any(pane.running for pane in self.panes.all):
             return [("Ctrl+C stops all · Esc this pane", "muted")]
-        return [("Enter sends · Alt+Enter new line · / commands", "muted")]
+        newline = "Alt+Enter new line · " if self.size.width >= WIDE else ""
+        return [(f"Enter sends · {newline}/ commands", "muted")]
 
     def _settings(self) -> str:
         session = self.session
@@ -265,8 +267,9 @@ class ReplApp(App[int]):
             return ""
         shown = {settings(session.effective(model)) for model in session.comparison}
         words = shown.pop() if len(shown) == 1 else "settings differ: /params"
-        targets = " ".join(map(visible_line, session.comparison))
-        return f"{words} · {'compare ' if len(session.comparison) > 1 else ''}{targets}"
+        return (
+            f"{words} · {'compare ' if len(session.comparison) > 1 else ''}{named(session.comparison, ' ')}"
+        )
 
     def _read_devices(self) -> None:
         self._readings = readings()
@@ -309,7 +312,7 @@ class ReplApp(App[int]):
     @on(Pane.Typed)
     def _type_in_prompt(self, event: Pane.Typed) -> None:
         self.prompt.focus()
-        self.prompt.insert(event.character)
+        self.prompt.put(event.character)
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
         """Remember which pane is meant by keys that concern one."""

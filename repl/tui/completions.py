@@ -28,7 +28,6 @@ class Completions(Widget):
         self._chosen = chosen
         self.display = bool(self._items)
         self.styles.height = min(MOST, len(self._items))
-        self.styles.width = min(self.app.size.width, self._name_width() + self._help_width() + 4)
         self.refresh(layout=True)
 
     def render(self) -> Content:
@@ -47,6 +46,3 @@ class Completions(Widget):
 
     def _name_width(self) -> int:
         return max((cell_len(name) for name, _ in self._items), default=0)
-
-    def _help_width(self) -> int:
-        return max((cell_len(words) for _, words in self._items), default=0)

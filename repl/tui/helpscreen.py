@@ -90,7 +90,8 @@ def section(title: str, entries: Sequence[tuple[str, str]]) -> Block:
     lines = [Line(title, "title")]
     for left, right in entries:
         if cell_len(left) > width:
-            lines += [Line(left, "", "  "), Line(right, "muted", " " * (width + 4))]
+            lines += [Line(left, lead="  "), Line(right, "muted", " " * (width + 4))]
         else:
-            lines.append(Line(right, "muted", "  " + left + " " * (width - cell_len(left) + 2)))
+            lead = "  " + left + " " * (width - cell_len(left) + 2)
+            lines.append(Line(right, "muted", lead, lead_style=""))
     return Block([*lines, Line()])

@@ -4,7 +4,7 @@ The keys of readline and of the terminal keep their meaning in the prompt; what 
 that neither of them uses.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from textual.binding import Binding, BindingType
@@ -78,9 +78,10 @@ PROMPT = (
     Key("ctrl+e", "cursor_line_end", "end of the line", "Ctrl+E, End"),
     Key("ctrl+b", "cursor_left", "", ""),
     Key("ctrl+f", "cursor_right", "", ""),
-    Key("alt+b", "cursor_word_left", "word to the left", "Alt+B, Ctrl+Left"),
-    Key("alt+f", "cursor_word_right", "word to the right", "Alt+F, Ctrl+Right"),
-    Key("ctrl+w,alt+backspace", "kill('word_left')", "cut the word to the left", "Ctrl+W"),
+    Key("alt+b,ctrl+left", "word(-1)", "word to the left", "Alt+B, Ctrl+Left"),
+    Key("alt+f,ctrl+right", "word(1)", "word to the right", "Alt+F, Ctrl+Right"),
+    Key("alt+backspace", "kill('word_left')", "", ""),
+    Key("ctrl+w", "kill('blank_left')", "cut the word to the left", "Ctrl+W"),
     Key("alt+d", "kill('word_right')", "cut the word to the right", "Alt+D"),
     Key("ctrl+u", "kill('to_start_of_line')", "cut to the start of the line", "Ctrl+U"),
     Key("ctrl+k", "kill('to_end_of_line')", "cut to the end of the line", "Ctrl+K"),
@@ -101,6 +102,12 @@ MOUSE = (
 def bindings(keys: Sequence[Key]) -> list[BindingType]:
     """Textual's bindings for a table."""
     return [Binding(k.keys, k.action, k.help, show=False, priority=k.priority) for k in keys]
+
+
+def actions(table: Iterable[BindingType]) -> dict[str, str]:
+    """Key to action, for a widget that looks its keys up itself."""
+    made = Binding.make_bindings(table)
+    return {binding.key: binding.action for binding in made}
 
 
 def described(keys: Sequence[Key]) -> list[tuple[str, str]]:

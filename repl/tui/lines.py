@@ -84,12 +84,21 @@ class Line:
     text; later rows are indented by its width.
     """
 
-    __slots__ = ("_cuts", "_width", "lead", "spans", "style", "text")
+    __slots__ = ("_cuts", "_width", "lead", "lead_style", "spans", "style", "text")
 
-    def __init__(self, text: str = "", style: str = "", lead: str = "", spans: tuple[Span, ...] = ()) -> None:
+    def __init__(
+        self,
+        text: str = "",
+        style: str = "",
+        lead: str = "",
+        *,
+        lead_style: str | None = None,
+        spans: tuple[Span, ...] = (),
+    ) -> None:
         self.text = expand_tabs(text)
         self.style = style
         self.lead = lead
+        self.lead_style = style if lead_style is None else lead_style
         self.spans = spans
         self._width = 0
         self._cuts = [0]

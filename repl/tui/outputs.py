@@ -13,7 +13,7 @@ from repl.tui.lines import Line
 from repl.tui.transcript import Block
 
 GAP = "  "
-WIDEST_COLUMN = 48
+WIDEST_COLUMN = 32
 _NUMBER = re.compile(r"[-+]?[\d.,]+\s*\S{0,6}")
 SIGNS = {"info": ("· ", "muted"), "warning": ("! ", "warning"), "error": ("✗ ", "error")}
 
@@ -54,9 +54,17 @@ def table(output: Table) -> list[Line]:
         for at in range(len(columns))
     ]
     lines = [_table_line(columns, widths, right, "heading")] if any(columns) else []
-    lines += [_table_line(row, widths, right, "") for row in rows]
+    for row in rows:
+        lines += _table_lines(row, widths, right)
     lines += [Line(text, "muted") for note in output.notes for text in visible(note).split("\n")]
     return lines
+
+
+def _table_lines(cells: list[str], widths: list[int], right: list[bool]) -> list[Line]:
+    """One line; two where the first of two columns holds more than fits."""
+    if len(cells) == 2 and cell_len(cells[0]) > widths[0]:
+        return [Line(cells[0]), Line(cells[1], "", " " * (widths[0] + len(GAP)))]
+    return [_table_line(cells, widths, right, "")]
 
 
 def _table_line(cells: list[str], widths: list[int], right: list[bool], style: str) -> Line:

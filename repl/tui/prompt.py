@@ -3,29 +3,27 @@
 It knows nothing of sessions: the app gives it a completer and a history, and receives what is sent.
 """
 
-import re
 from collections.abc import Callable, Sequence
-from typing import ClassVar
 
 from textual import events
-from textual.binding import BindingType
 from textual.message import Message
 from textual.widgets import TextArea
 
 from repl.session.commands.base import Completion
+from repl.session.safe import visible
 from repl.tui import keymap
 from repl.tui.history import History
+from repl.tui.readline import ReadlineArea
 
 MOST_ROWS = 8
-WORD = re.compile(r"\W*\w+")
+ACTIONS = keymap.actions(TextArea.BINDINGS) | keymap.actions(keymap.bindings(keymap.PROMPT))
+"""Key to action."""
 LIVE = ("/", "@")
 """A line that begins like this shows its completions while it is typed."""
 
 
-class Prompt(TextArea):
+class Prompt(ReadlineArea):
     """Enter sends; see ``keymap.PROMPT`` for the rest."""
-
-    BINDINGS: ClassVar[list[BindingType]] = keymap.bindings(keymap.PROMPT)
 
     class Sent(Message):
         """The user sent ``text``."""
@@ -53,7 +51,6 @@ class Prompt(TextArea):
         super().__init__(compact=True, highlight_cursor_line=False, id="prompt")
         self.completer = completer
         self.past = history
-        self._killed = ""
         self._completions: Sequence[Completion] = ()
         self._chosen = -1
         self._typed = ""
@@ -68,7 +65,8 @@ class Prompt(TextArea):
     # -- the text --------------------------------------------------------------------------------------------
 
     def fill(self, text: str) -> None:
-        """Replace the text, with the cursor at its end; can be undone."""
+        """Replace the text, with the cursor at its end; can be undone. Controls become glyphs."""
+        text = visible(text)
         self._expected = text
         self.replace(text, (0, 0), self.document.end)
         self.move_cursor(self.document.end)
@@ -80,22 +78,19 @@ class Prompt(TextArea):
         self.past.leave()
         self._complete_live()
 
-    async def _on_paste(self, event: events.Paste) -> None:
-        """Keep the line breaks of pasted text, whichever they are, and let it stay one prompt."""
-        event.stop()
-        event.prevent_default()
-        self._end_search()
-        text = event.text.replace("\r\n", "\n").replace("\r", "\n")
-        result = self.replace(text, *self.selection, maintain_selection_offset=False)
-        self.move_cursor(result.end_location)
-        self.focus()
-
     async def _on_key(self, event: events.Key) -> None:
+        """Carry out a key at once.
+
+        Textual would look for its binding only after it has bubbled up to the app, and the characters typed
+        meanwhile would overtake it: a line sent fast would take the beginning of the next one with it.
+        """
         if self._query is not None and self._search_key(event):
             event.stop()
             event.prevent_default()
-        elif event.key in ("enter", "tab"):
-            event.prevent_default()  # TextArea would insert it; the binding decides
+        elif (action := ACTIONS.get(event.key)) is not None:
+            event.stop()
+            event.prevent_default()
+            await self.run_action(action)
 
     def action_send(self) -> None:
         """Send the text, unless it is blank."""
@@ -108,47 +103,12 @@ class Prompt(TextArea):
         self.clear()
         self.post_message(self.Sent(text))
 
-    def action_newline(self) -> None:
-        """Start a new line."""
-        self.insert("\n")
-
-    # -- cutting and pasting ---------------------------------------------------------------------------------
-
-    def action_kill(self, what: str) -> None:
-        """Cut to the start or end of the line, or a word to the left or right."""
-        if self.selection.is_empty:
-            start, end = sorted((self.cursor_location, self._target_of(what)))
-        else:
-            start, end = sorted(self.selection)
-        if start == end:
-            return
-        self._killed = self.get_text_range(start, end)
-        self.delete(start, end, maintain_selection_offset=False)
-
-    def _target_of(self, what: str) -> tuple[int, int]:
-        row, column = self.cursor_location
-        line = self.document[row]
-        match what:
-            case "word_left":
-                return self.get_cursor_word_left_location()
-            case "word_right" if (word := WORD.match(line, column)) is not None:
-                return row, word.end()
-            case "to_start_of_line":
-                return (row, 0) if column or not row else (row - 1, len(self.document[row - 1]))
-        last = column == len(line) and row < self.document.line_count - 1
-        return (row + 1, 0) if last else (row, len(line))
-
-    def action_yank(self) -> None:
-        """Paste what was cut last."""
-        if self._killed:
-            self.insert(self._killed)
-
-    def action_delete_or_leave(self) -> None:
+    async def action_delete_or_leave(self) -> None:
         """Delete the character under the cursor; on an empty input, leave the app."""
         if self.text:
             self.action_delete_right()
         else:
-            self.app.call_later(self.app.run_action, "leave")
+            await self.run_action("app.leave")
 
     # -- history ---------------------------------------------------------------------------------------------
 
@@ -251,7 +211,7 @@ class Prompt(TextArea):
             self.fill(self._typed)
         return self.close_completions()
 
-    def action_complete(self) -> None:
+    async def action_complete(self) -> None:
         """Complete as far as is certain, then offer the choices one by one."""
         if self._chosen >= 0:
             self._choose(1)
@@ -260,7 +220,7 @@ class Prompt(TextArea):
         if not found:
             if self.text.strip():
                 return
-            self.app.call_later(self.app.run_action, "next_pane(1)")
+            await self.run_action("app.next_pane(1)")
             return
         self._completions, self._typed = found, self.text
         if len(found) == 1:
@@ -277,12 +237,12 @@ class Prompt(TextArea):
         else:
             self._choose(1)
 
-    def action_previous(self) -> None:
+    async def action_previous(self) -> None:
         """The completion before this one; without any, the previous pane."""
         if self._completions:
             self._choose(-1)
         else:
-            self.app.call_later(self.app.run_action, "next_pane(-1)")
+            await self.run_action("app.next_pane(-1)")
 
     def _choose(self, by: int) -> None:
         if self._chosen < 0:

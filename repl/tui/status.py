@@ -20,7 +20,7 @@ Words = Sequence[tuple[str, str]]
 """Text and the name of its style, one of ``STYLES`` or empty."""
 
 STYLES = {
-    "muted": "$foreground 65%",
+    "muted": "$foreground 70%",
     "strong": "bold",
     "success": "$success",
     "warning": "$warning",

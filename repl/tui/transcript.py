@@ -20,6 +20,7 @@ class Row(NamedTuple):
     text: str
     style: str
     lead: str
+    lead_style: str
     indent: int
     spans: tuple[Span, ...]
     """Offsets count characters of ``text``."""
@@ -192,6 +193,7 @@ class Transcript:
             text=line.text[start:end],
             style=line.style,
             lead=line.lead if at.row == 0 else "",
+            lead_style=line.lead_style,
             indent=line.indent(width),
             spans=spans,
             caret=block.growing and last and bool(block.body),

@@ -200,7 +200,7 @@ class LineView(Widget, can_focus=True):
     def _strip(self, row: Row) -> Strip:
         width = self.size.width
         body = Strip(list(self._segments(row))).apply_offsets(row.start, row.y)
-        style = self.style_of(row.style)
+        style = self.style_of(row.lead_style)
         lead = " " * self.MARGIN + _fit(row.lead, row.indent)
         at_start = style + Style.from_meta({"offset": (row.start, row.y)})
         segments = [Segment(char, at_start) for char in lead]  # one by one: each cell is the row's start
@@ -216,15 +216,16 @@ class LineView(Widget, can_focus=True):
             spans = (*spans, Span(*chosen, "selection"))
         room = self.row_width - row.indent
         text = row.text if cell_len(row.text) <= room else _clip(row.text, room)
+        text = text.replace("\u00a0", " ")  # looks the same, and does when a terminal's own copy is pasted
         for piece in pieces(0, len(text), row.style, spans):
             yield Segment(text[piece.start : piece.end], self.style_of(piece.style))
 
     def _with_more(self, strip: Strip) -> Strip:
         width = self.size.width
         mark = MORE if width >= 2 * len(MORE) else "▼"
-        return Strip.join(
-            [strip.crop(0, max(0, width - len(mark))), Strip([Segment(mark[:width], self.style_of("more"))])]
-        )
+        segments = [Segment(mark[:width], self.style_of("more")), Segment(" " * self.MARGIN, self.rich_style)]
+        marked = [strip.crop(0, max(0, width - len(mark) - self.MARGIN)), Strip(segments)]
+        return Strip.join(marked).adjust_cell_length(width)
 
 
 def _selected(selection: Selection, row: Row) -> tuple[int, int] | None:

@@ -1,6 +1,6 @@
 """Figures and states in words: short, with a unit, the same everywhere in the app."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from repl.params import Params, Value, changed
@@ -30,8 +30,8 @@ SHORT = {"temperature": "temp", "max_new": "max", "length_penalty": "lenpen", "r
 
 
 def join(*parts: str) -> str:
-    """The parts that are not empty, with dots between them."""
-    return " · ".join(part for part in parts if part)
+    """The parts that are not empty, with dots between them; a row breaks at the dots only."""
+    return " · ".join(part.replace(" ", "\u00a0") for part in parts if part)
 
 
 def seconds(value: float) -> str:
@@ -73,3 +73,8 @@ def settings(params: Params) -> str:
     first = f"temp {value(params.temperature)}" if params.temperature > 0 else mode
     rest = [f"{SHORT.get(name, name)} {visible_line(value(setting))}" for name, setting in shown.items()]
     return join(first, *rest, f"max {params.max_new}")
+
+
+def named(models: Sequence[str], between: str = " and ") -> str:
+    """Up to three models by name, more by their number."""
+    return between.join(map(visible_line, models)) if len(models) <= 3 else f"{len(models)} models"

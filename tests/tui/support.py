@@ -214,7 +214,7 @@ class Desk:
     async def command(self, line: str) -> None:
         """Type a command, send it, and wait until it has been carried out."""
         self.app.prompt.fill(line)
-        await self.pilot.press("escape", "enter")
+        await self.pilot.press("enter")
         await self.pilot.pause()
 
     def pane(self, model: str) -> Pane:
@@ -223,7 +223,7 @@ class Desk:
     def lines(self, model: str) -> list[str]:
         """Every logical line of a pane."""
         return [
-            block[at].lead + block[at].text
+            (block[at].lead + block[at].text).replace("\u00a0", " ")
             for block in self.pane(model).transcript.blocks
             for at in range(len(block))
         ]

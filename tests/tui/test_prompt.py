@@ -17,6 +17,16 @@ async def test_enter_sends_and_other_keys_make_new_lines() -> None:
         await desk.until(lambda: desk.app.prompt.size.height == 1)
 
 
+async def test_keys_that_arrive_together_keep_their_order() -> None:
+    async with Desk("early").running() as desk:
+        for key in ("a", "enter", "b", "ctrl+j", "c", "left", "d", "alt+enter", "e", "enter", "f"):
+            character = key if len(key) == 1 else None
+            desk.app.post_message(events.Key(key, character))
+        await desk.until(lambda: desk.app.prompt.text == "f")
+        await desk.until(lambda: len(desk.pool.tickets) == 2)
+        assert [ticket.request.prompt for ticket in desk.pool.tickets] == ["a", "b\nd\nec"]
+
+
 async def test_pasted_lines_stay_one_prompt() -> None:
     async with Desk("early").running() as desk:
         desk.app.prompt.post_message(events.Paste("one\r\ntwo\rthree\n"))
@@ -149,9 +159,9 @@ async def test_readline_keys_cut_and_paste() -> None:
         await desk.pilot.press("ctrl+u")
         assert prompt.text == ""
         await desk.pilot.press("ctrl+y", "alt+b", "alt+b", "alt+d")
-        assert prompt.text == "one    two "
+        assert prompt.text == "one   two "
         await desk.pilot.press("ctrl+e", "ctrl+b", "ctrl+h")
-        assert prompt.text == "one    tw "
+        assert prompt.text == "one   tw "
 
 
 async def test_a_blank_line_is_not_sent() -> None:
