@@ -1,8 +1,10 @@
 """What doctor finds, and how it says it."""
 
+import importlib.util
 import json
 import os
 from collections.abc import Sequence
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,11 @@ from repl.doctor import Finding
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """torch is not asked, since that takes seconds."""
+    """torch is there, as it were, and is not asked, since that takes seconds."""
+    real = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: ModuleSpec(name, None) if name == "torch" else real(name)
+    )
     answer = {"cuda": None, "devices": 0, "threads": 2}
     monkeypatch.setattr(doctor, "_ask_torch", lambda: (answer, ""))
 
