@@ -153,10 +153,9 @@ class Coordinator:
         if self._trace:
             self._trace.submitted(ticket)
         group.queue.push(ticket)
-        if any(replica.free for replica in group.replicas):
-            self._dispatch(group)
-        else:
-            asyncio.get_running_loop().call_soon(self._fail_hopeless, group)
+        self._dispatch(group)
+        if ticket.state == "queued":
+            asyncio.get_running_loop().call_soon(self._fail_hopeless, group, [ticket])
         return ticket
 
     def _group(self, model: str) -> _Group:
@@ -177,8 +176,8 @@ class Coordinator:
             Error(kind="unsupported", message=f"{model} has no replica '{pin}'", hint=f"it has {known}")
         )
 
-    def _dispatch(self, group: _Group) -> None:
-        for ticket, replica in policy.bindings(group.queue, group.replicas):
+    def _dispatch(self, group: _Group, replicas: Sequence[Replica] | None = None) -> None:
+        for ticket, replica in policy.bindings(group.queue, group.replicas if replicas is None else replicas):
             replica.take(ticket)
             group.metrics.placed(ticket, replica.free_since)
             if self._trace:
@@ -204,13 +203,13 @@ class Coordinator:
         if self._trace:
             self._trace.ended(ticket)
 
-    def _fail_hopeless(self, group: _Group) -> None:
+    def _fail_hopeless(self, group: _Group, tickets: Sequence[Ticket] | None = None) -> None:
         """Requests that no replica will ever take end now rather than wait for ever."""
         coming = {r.name for r in group.replicas if r.coming}
-        for ticket in list(group.queue):
-            if ticket.pin & coming if ticket.pin else coming:
-                continue
+        for ticket in list(group.queue) if tickets is None else tickets:
             names = ticket.pin or {r.name for r in group.replicas}
+            if ticket.state != "queued" or names & coming:
+                continue
             cause = next((r.error for r in group.replicas if r.name in names and r.error), None)
             group.queue.discard(ticket)
             ticket.deliver(Failed(id=ticket.request.id, error=self._hopeless(ticket, cause)))
@@ -241,7 +240,7 @@ class Coordinator:
             return
         group = self._groups[replica.plan.model.name]
         if replica.coming:
-            self._dispatch(group)
+            self._dispatch(group, [replica])  # had another a free slot, nothing it may take would be waiting
         else:
             self._fail_hopeless(group)
 

@@ -165,7 +165,7 @@ class Ticket:
 
     def resume(self) -> None:
         """Its replica died: go back to the queue and continue after what was shown."""
-        assert self.resumable and self.state == "streaming", self.state
+        assert self.resumable and self.state in ("placed", "streaming"), self.state
         self.request = msgspec.structs.replace(self.request, resume=tuple(self._shown))
         self.state = "queued"
         self.replica = None
