@@ -3,12 +3,18 @@
 Texts of people, models and replicas are made safe here, where they enter the pane.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from repl.messages import Event, Failed, Finished, Lost, Rewound, Started, Step, Stopped
-from repl.session.exchange import Exchange
 from repl.session.safe import visible, visible_line
 from repl.tui.lines import Line
 from repl.tui.transcript import Block
 from repl.tui.words import join, seconds
+
+if TYPE_CHECKING:
+    from repl.session.exchange import Exchange
 
 LEAD = "> "
 SOFTENED = {"stop": "stop string", "length": "cut at max_new"}

@@ -1,57 +1,49 @@
-"""The Textual app: it lays out the parts, routes keys and lines, and owns the session while it is open.
+"""The Textual app: it lays out the parts and routes keys, lines and news between them.
 
-The first frame waits for nothing: the record, the coordinator and the replicas start after it. Lines sent
-before that is done wait for it.
+The first frame waits for nothing: the record, the coordinator and the replicas start after it.
 """
 
-import asyncio
-import gc
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager
-from typing import ClassVar
+from __future__ import annotations
 
-from rich.cells import cell_len
+import gc
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, ClassVar
+
 from textual import events, on
 from textual.app import App, ComposeResult
 from textual.binding import BindingType
+from textual.command import Provider
 from textual.containers import Horizontal
 from textual.content import Content
-from textual.message import Message
-from textual.timer import Timer
 from textual.widgets import Static
 
-from repl.config import Config
-from repl.devices import GpuReading, readings
-from repl.session import commands
-from repl.session.commands.base import Command, Completion
-from repl.session.frontend import Notice, Output
-from repl.session.safe import visible_line
-from repl.session.session import Session
 from repl.tui import keymap, themes
 from repl.tui.clock import FrameClock
 from repl.tui.completions import Completions
 from repl.tui.drawer import Drawer
+from repl.tui.frame import LOW, Frame
 from repl.tui.frontend import TuiFrontEnd
-from repl.tui.helpscreen import HelpScreen
 from repl.tui.history import History
-from repl.tui.palette import ReplProvider
 from repl.tui.pane import Pane
 from repl.tui.panes import Panes
 from repl.tui.prompt import Prompt
-from repl.tui.status import Bar, Counts, Words, footer, header, replica_rows
-from repl.tui.words import named, settings
+from repl.tui.service import Service
+from repl.tui.words import named
 
-OpenSession = Callable[[], AbstractAsyncContextManager[Session]]
+if TYPE_CHECKING:
+    from repl.config import Config
+    from repl.session.commands.base import Command, Completion
+    from repl.session.session import Session
+    from repl.tui.service import OpenSession
 
-MESSAGE_SECONDS = 6.0
-LOW = 12
-"""Below this many rows the header and the footer make room for the answers."""
 TINY = 6
-"""Below this many, so do the replicas."""
-WIDE = 100
-"""From this many columns on, the hints are complete."""
-TALL = 20
-"""From this many on, the replicas may take two rows."""
+"""Below this many rows only the answers and the prompt are shown."""
+
+
+def _palette() -> type[Provider]:
+    from repl.tui.palette import ReplProvider
+
+    return ReplProvider
 
 
 class ReplApp(App[int]):
@@ -59,54 +51,45 @@ class ReplApp(App[int]):
 
     CSS_PATH = "styles.tcss"
     TITLE = "multigpu-repl"
-    COMMANDS = {ReplProvider}  # noqa: RUF012
+    COMMANDS = {_palette}  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = keymap.bindings(keymap.APP)
-
-    class Opened(Message):
-        """The session is there."""
 
     def __init__(self, config: Config, open_session: OpenSession, theme: str | None = None) -> None:
         super().__init__()
         self.config = config
-        self.session: Session | None = None
-        self.front_end = TuiFrontEnd(self)
-        self._open_session = open_session
-        self._service: asyncio.Task[None] | None = None
-        self._leaving = asyncio.Event()
-        self._lines: asyncio.Queue[str] = asyncio.Queue()
-        self._readings: dict[str, GpuReading] = {}
-        self._message: Words = ()
-        self._message_timer: Timer | None = None
-        self._remarks: list[Notice] = []
-        """What the last line's command said in the footer."""
+        self._service = Service(open_session, TuiFrontEnd(self), self._opened)
         for own in themes.OWN:
             self.register_theme(own)
         self.theme = theme if theme in self.available_themes else themes.DARK.name
+
+    @property
+    def session(self) -> Session | None:
+        """None until it is open."""
+        return self._service.session
 
     # -- laying out ------------------------------------------------------------------------------------------
 
     def compose(self) -> ComposeResult:
         """Header, panes, drawer, replicas, prompt, footer; the completions float above."""
-        clock = FrameClock(self.set_interval)
-        self.clock = clock
-        yield Bar(self._header, id="header")
-        self.panes = Panes(self.config, clock)
-        yield self.panes
+        self.clock = FrameClock(self.set_interval)
+        self.frame = Frame(self)
+        self.panes = Panes(self.config, self.clock)
         self.drawer = Drawer()
-        yield self.drawer
-        yield Bar(self._replica_rows, id="replicas")
         self.prompt = Prompt(self._complete, History())
+        self.completions = Completions()
+        yield self.frame.header
+        yield self.panes
+        yield self.drawer
+        yield self.frame.replicas
         with Horizontal(id="ask"):
             yield Static(Content(" > "), id="mark")
             yield self.prompt
-        yield Bar(self._footer, id="footer")
-        self.completions = Completions()
+        yield self.frame.footer
         yield self.completions
 
     def on_mount(self) -> None:
         """Show the panes; start everything else after the first frame."""
-        self.panes.set_models(self.config.compare)
-        self.prompt.placeholder = Content(f"Ask {named(self.config.compare)}")
+        self._show_panes(self.config.compare)
         self.prompt.focus()
         self.call_after_refresh(self._start)
 
@@ -115,7 +98,7 @@ class ReplApp(App[int]):
         height = event.size.height
         self.screen.set_class(height < LOW, "-low")
         self.screen.set_class(height < TINY, "-tiny")
-        self._fit_replicas(event.size.width, height)
+        self.frame.refresh()
         if self.drawer.display:
             self.drawer.fit()
         self.prompt.close_completions()
@@ -123,55 +106,34 @@ class ReplApp(App[int]):
     # -- the session's life ----------------------------------------------------------------------------------
 
     def _start(self) -> None:
-        self._service = asyncio.create_task(self._serve())
-        self._service.add_done_callback(self._served)
+        self._service.start(self._broken)
         # What stands now lives as long as the app: looking through it again and again would hold up keys.
         gc.collect()
         gc.freeze()
 
-    async def _serve(self) -> None:
-        async with self._open_session() as session:
-            self.session = session
-            session.listen(self.front_end)
-            unwatch = session.coordinator.watch(lambda status: self.pool_changed())
-            self.prompt.past.lines[:0] = await session.store.lines()
-            self._show_earlier(session)
-            self.set_interval(1.0, self._read_devices)
-            self._read_devices()
-            self.post_message(self.Opened())
-            worker = asyncio.create_task(self._run_lines(session))
-            await self._leaving.wait()
-            unwatch()
-            worker.cancel()
-
-    def _served(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None and self.is_running:
-            self._leaving.set()
-            self.exit(None, return_code=1, message=f"{type(error).__name__}: {error}")
-
-    async def close(self) -> None:
-        """End the session; to be called after the app has left the screen."""
-        self._leaving.set()
-        if self._service is not None:
-            await self._service
-
-    async def _run_lines(self, session: Session) -> None:
-        """Carry out what is typed, one line after the other."""
-        while True:
-            line = await self._lines.get()
-            try:
-                await session.run(line, self.front_end)
-            except Exception as error:
-                self.log.error(error)
-                words = f"{type(error).__name__}: {error}"
-                self.show_output(Notice("error", words, "a fault of this program; the session goes on"))
-            self._refresh_bars()
-
-    def _show_earlier(self, session: Session) -> None:
+    async def _opened(self, session: Session) -> None:
+        session.listen(self._service.front_end)
+        session.coordinator.watch(lambda status: self.pool_changed())
+        self.prompt.past.lines[:0] = await session.store.lines()
         for exchange in session.exchanges:
             self.panes.pane(exchange.model).show(exchange, earlier=True)
         self.show_comparison()
-        self.pool_changed()
+        self.set_interval(1.0, self._read_devices)
+
+    def _broken(self, error: BaseException) -> None:
+        if self.is_running:
+            self.exit(return_code=1)
+
+    async def close(self) -> None:
+        """End the session; to be called after the app has left the screen. Raises what broke it down."""
+        await self._service.close()
+
+    def _read_devices(self) -> None:
+        from repl.devices import readings
+
+        self.frame.readings = readings()
+        if self.frame.readings:
+            self.pool_changed()
 
     # -- what the front end is told --------------------------------------------------------------------------
 
@@ -189,104 +151,33 @@ class ReplApp(App[int]):
             mine = [status for status in replicas if status.model == pane.model]
             waiting = session.coordinator.queued(pane.model) if pane.model in session.models else 0
             pane.show_replicas(mine, waiting)
-        self._fit_replicas(self.size.width, self.size.height)
-        self._refresh_bars()
-
-    def show_output(self, output: Output) -> None:
-        """A remark that fits goes into the footer; the rest opens the drawer."""
-        if isinstance(output, Notice) and output.level == "info":
-            self._remarks.append(output)
-            words = " · ".join(filter(None, (r for n in self._remarks for r in (n.text, n.hint))))
-            if "\n" not in words and cell_len(words) < self.size.width - 4 and self.size.height >= LOW:
-                self.say(words)
-                return
-            self._unsay()
-        earlier, self._remarks = [n for n in self._remarks if n is not output], []
-        for shown in (*earlier, output):
-            self.drawer.show(shown)
-
-    def say(self, words: str, style: str = "") -> None:
-        """Show a remark in the footer for a while."""
-        self._message = ((visible_line(words), style),)
-        if self._message_timer is not None:
-            self._message_timer.stop()
-        self._message_timer = self.set_timer(MESSAGE_SECONDS, self._unsay)
-        self._refresh_bars()
-
-    def _unsay(self) -> None:
-        self._message = ()
-        self._refresh_bars()
+        self.frame.refresh()
 
     def show_comparison(self) -> None:
         """Show a pane for each chosen model, with the answers that belong there."""
-        if self.session is None:
-            return
-        self.panes.set_models(self.session.comparison)
-        self.prompt.placeholder = Content(f"Ask {named(self.session.comparison)}")
-        self.pool_changed()
-
-    def theme_names(self) -> Sequence[str]:
-        """The app's own themes, then Textual's."""
-        own = [theme.name for theme in themes.OWN]
-        return [*own, *sorted(set(self.available_themes) - set(own))]
-
-    # -- bars ------------------------------------------------------------------------------------------------
-
-    def _refresh_bars(self) -> None:
-        for bar in self.query(Bar):
-            bar.refresh()
-
-    def _header(self, width: int) -> Sequence[Words]:
-        replicas = self.session.status() if self.session is not None else []
-        queued = self.session.coordinator.queued() if self.session is not None else 0
-        counts = Counts(len(self.config.models), len(replicas), queued)
-        return [header(self.config.name, counts, self.panes.hidden, width)]
-
-    def _replica_rows(self, width: int) -> Sequence[Words]:
-        if self.session is None:
-            return [[(" ○ starting the replicas", "muted")]]
-        rows = 2 if self.size.height >= TALL else 1
-        return replica_rows(self.session.status(), self._readings, width, rows)
-
-    def _fit_replicas(self, width: int, height: int) -> None:
-        bar = self.query_one("#replicas", Bar)
-        bar.styles.height = len(self._replica_rows(width))
-
-    def _footer(self, width: int) -> Sequence[Words]:
-        return [footer(self._message or self._hints(), self._settings(), width)]
-
-    def _hints(self) -> Words:
-        if self.session is not None and any(pane.running for pane in self.panes.all):
-            return [("Ctrl+C stops all · Esc this pane", "muted")]
-        newline = "Alt+Enter new line · " if self.size.width >= WIDE else ""
-        return [(f"Enter sends · {newline}/ commands", "muted")]
-
-    def _settings(self) -> str:
-        session = self.session
-        if session is None or not session.comparison:
-            return ""
-        shown = {settings(session.effective(model)) for model in session.comparison}
-        words = shown.pop() if len(shown) == 1 else "settings differ: /params"
-        return (
-            f"{words} · {'compare ' if len(session.comparison) > 1 else ''}{named(session.comparison, ' ')}"
-        )
-
-    def _read_devices(self) -> None:
-        self._readings = readings()
-        if self._readings:
+        if self.session is not None:
+            self._show_panes(self.session.comparison)
             self.pool_changed()
+
+    def _show_panes(self, models: Sequence[str]) -> None:
+        self.panes.set_models(models)
+        self.prompt.placeholder = Content(f"Ask {named(models)}")
 
     # -- the prompt ------------------------------------------------------------------------------------------
 
     def _complete(self, text: str) -> Sequence[Completion]:
-        return commands.complete(self.session, text) if self.session is not None else ()
+        if self.session is None:
+            return ()
+        from repl.session.commands import complete
+
+        return complete(self.session, text)
 
     def submit_line(self, line: str) -> None:
         """Send a line as if it had been typed."""
         self.drawer.close()
-        self._unsay()
-        self._remarks.clear()
-        self._lines.put_nowait(line)
+        self.frame.say("")
+        self._service.front_end.begin_line()
+        self._service.submit(line)
 
     def prefill(self, text: str) -> None:
         """Put ``text`` into the prompt, to be edited and sent."""
@@ -306,8 +197,7 @@ class ReplApp(App[int]):
 
     @on(Prompt.Searching)
     def _show_search(self, event: Prompt.Searching) -> None:
-        self._message = ((event.words, ""),) if event.words else ()
-        self._refresh_bars()
+        self.frame.say(event.words, for_ever=True)
 
     @on(Pane.Typed)
     def _type_in_prompt(self, event: Pane.Typed) -> None:
@@ -323,7 +213,9 @@ class ReplApp(App[int]):
 
     def commands(self) -> Iterable[Command]:
         """All commands."""
-        return commands.COMMANDS
+        from repl.session.commands import COMMANDS
+
+        return COMMANDS
 
     def action_interrupt(self) -> None:
         """Copy, stop or clear: never leave."""
@@ -331,18 +223,18 @@ class ReplApp(App[int]):
         if selected:
             self.copy_to_clipboard(selected)
             self.screen.clear_selection()
-            self.say(f"copied {len(selected)} characters")
+            self.frame.say(f"copied {len(selected)} characters")
         elif self.screen is not self.screen_stack[0]:
             self.pop_screen()
         elif self.prompt.searching:
             self.prompt.leave_search()
         elif self.session is not None and (count := self.session.stop()):
-            self.say(f"stopping {count} answer{'s' if count != 1 else ''}")
+            self.frame.say(f"stopping {count} answer{'s' if count != 1 else ''}")
         elif self.prompt.text:
             self.prompt.close_completions()
             self.prompt.clear()
         else:
-            self.say("Ctrl+D or /quit leaves")
+            self.frame.say("Ctrl+D or /quit leaves")
 
     def action_escape(self) -> None:
         """Close what is open, else stop an answer, else come back to the prompt."""
@@ -366,7 +258,6 @@ class ReplApp(App[int]):
 
     def action_leave(self) -> None:
         """Leave; running answers are stopped and recorded, nothing is asked."""
-        self._leaving.set()
         self.exit(0)
 
     def action_leave_if_empty(self) -> None:
@@ -376,6 +267,8 @@ class ReplApp(App[int]):
 
     def action_help(self) -> None:
         """Show the help screen."""
+        from repl.tui.helpscreen import HelpScreen
+
         self.push_screen(HelpScreen(self.commands()))
 
     def action_prompt(self) -> None:

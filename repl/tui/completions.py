@@ -1,14 +1,19 @@
 """The list of completions that floats above the prompt."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 from textual.content import Content
 from textual.widget import Widget
 
-from repl.session.commands.base import Completion
 from repl.session.safe import visible_line
 from repl.tui.status import STYLES
+
+if TYPE_CHECKING:
+    from repl.session.commands.base import Completion
 
 MOST = 8
 """Rows shown at once; the list scrolls with the choice."""

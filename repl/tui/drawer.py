@@ -1,14 +1,19 @@
 """The drawer between the answers and the prompt: what commands have to say, until it is dismissed."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from rich.cells import cell_len
 from rich.segment import Segment
 from textual.strip import Strip
 
-from repl.session.frontend import Output
 from repl.tui.lines import Line
-from repl.tui.outputs import block, title
 from repl.tui.transcript import Position
 from repl.tui.view import LineView
+
+if TYPE_CHECKING:
+    from repl.session.frontend import Output
 
 SHARE = 0.45
 """The most of the screen's height that it takes."""
@@ -26,6 +31,8 @@ class Drawer(LineView):
 
     def show(self, output: Output) -> None:
         """Add ``output`` and open, with its beginning in sight."""
+        from repl.tui.outputs import block, title
+
         made = block(output)
         if not self.transcript.blocks:
             self._title = title(output)

@@ -1,13 +1,20 @@
 """The app as the session sees it: where commands show their outcome, and who hears of answers."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from repl.messages import Event
-from repl.session.exchange import Exchange
-from repl.session.frontend import Notice, Output
+from rich.cells import cell_len
+
+from repl.tui.frame import LOW
+from repl.tui.themes import OWN
+from repl.tui.words import join
 
 if TYPE_CHECKING:
+    from repl.messages import Event
+    from repl.session.exchange import Exchange
+    from repl.session.frontend import Notice, Output
     from repl.tui.app import ReplApp
 
 
@@ -16,14 +23,33 @@ class TuiFrontEnd:
 
     name = "tui"
 
-    def __init__(self, app: "ReplApp") -> None:
+    def __init__(self, app: ReplApp) -> None:
         self._app = app
+        self._remarks: list[Notice] = []
+        """Those of the line being carried out."""
 
     # -- FrontEnd --------------------------------------------------------------------------------------------
 
     def show(self, output: Output) -> None:
-        """A short remark goes under the prompt, everything else into the drawer."""
-        self._app.show_output(output)
+        """Remarks that fit on a row go into the footer, everything else into the drawer."""
+        from repl.session.frontend import Notice
+
+        if isinstance(output, Notice) and output.level == "info":
+            self._remarks.append(output)
+            words = join(*(part for remark in self._remarks for part in (remark.text, remark.hint)))
+            size = self._app.size
+            if "\n" not in words and cell_len(words) < size.width - 4 and size.height >= LOW:
+                self._app.frame.say(words)
+                return
+        self._app.frame.say("")
+        earlier = [remark for remark in self._remarks if remark is not output]
+        self.begin_line()
+        for shown in (*earlier, output):
+            self._app.drawer.show(shown)
+
+    def begin_line(self) -> None:
+        """What is shown from now on belongs to another line."""
+        self._remarks.clear()
 
     def prefill(self, text: str) -> None:
         """Put ``text`` into the prompt."""
@@ -40,7 +66,8 @@ class TuiFrontEnd:
 
     def themes(self) -> Sequence[str]:
         """The app's own themes, then Textual's."""
-        return self._app.theme_names()
+        own = [theme.name for theme in OWN]
+        return [*own, *sorted(set(self._app.available_themes) - set(own))]
 
     def quit(self) -> None:
         """Leave."""
@@ -67,4 +94,4 @@ class TuiFrontEnd:
 
     def notice(self, notice: Notice) -> None:
         """Something nobody asked for."""
-        self._app.show_output(notice)
+        self.show(notice)

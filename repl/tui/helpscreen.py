@@ -1,7 +1,9 @@
 """The help screen: every command and every key, from the tables that define them."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.cells import cell_len
 from rich.segment import Segment
@@ -10,11 +12,13 @@ from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen
 from textual.strip import Strip
 
-from repl.session.commands.base import Command
 from repl.tui import keymap
 from repl.tui.lines import Line
 from repl.tui.transcript import Block, Position
 from repl.tui.view import LineView
+
+if TYPE_CHECKING:
+    from repl.session.commands.base import Command
 
 ADDRESSING = (
     ("text", "to every model of the comparison"),

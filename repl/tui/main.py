@@ -1,16 +1,21 @@
 """Runs the app on an event loop and sees the session closed, however the app ended."""
 
+from __future__ import annotations
+
 import asyncio
 import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
 
-from repl.config import Config
-from repl.options import Options
-from repl.session.session import Session
 from repl.tui import terminal_keys
 from repl.tui.app import ReplApp
+
+if TYPE_CHECKING:
+    from repl.config import Config
+    from repl.options import Options
+    from repl.session.session import Session
 
 
 def main(config: Config, options: Options) -> int:
@@ -39,6 +44,7 @@ async def open_session(config: Config, options: Options) -> AsyncIterator[Sessio
     """Start the replicas and open the record, without waiting for either; close both at the end."""
     from repl.devices import plan
     from repl.pool import Coordinator
+    from repl.session.session import Session
     from repl.session.store import Store, default_path
 
     store = Store(None if options.no_record else default_path())

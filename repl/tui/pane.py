@@ -1,8 +1,10 @@
 """The pane of one model: its name and replicas on a line, below it what was asked and answered."""
 
+from __future__ import annotations
+
 from collections import deque
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.cells import cell_len
 from rich.segment import Segment
@@ -11,9 +13,6 @@ from textual.binding import BindingType
 from textual.message import Message
 from textual.strip import Strip
 
-from repl.messages import Event
-from repl.pool.plan import ReplicaStatus
-from repl.session.exchange import Exchange
 from repl.session.safe import visible, visible_line
 from repl.tui import keymap
 from repl.tui.answers import AnswerBlock
@@ -22,6 +21,11 @@ from repl.tui.lines import Line
 from repl.tui.transcript import Block
 from repl.tui.view import LineView
 from repl.tui.words import SIGNS, state_words
+
+if TYPE_CHECKING:
+    from repl.messages import Event
+    from repl.pool.plan import ReplicaStatus
+    from repl.session.exchange import Exchange
 
 WELCOME = "Type a line below. It goes to every model shown here; @name sends it to one."
 DETAIL_LINES = 12

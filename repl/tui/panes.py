@@ -1,14 +1,19 @@
 """All panes side by side: which there are, how they share the room, which one is active or alone."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from textual import events
 from textual.containers import Container
 
-from repl.config import Config
 from repl.tui.clock import FrameClock
 from repl.tui.grid import shape, visible_range
 from repl.tui.pane import Pane
+
+if TYPE_CHECKING:
+    from repl.config import Config
 
 
 class Panes(Container):

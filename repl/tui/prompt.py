@@ -3,17 +3,22 @@
 It knows nothing of sessions: the app gives it a completer and a history, and receives what is sent.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from textual import events
 from textual.message import Message
 from textual.widgets import TextArea
 
-from repl.session.commands.base import Completion
 from repl.session.safe import visible
 from repl.tui import keymap
 from repl.tui.history import History
 from repl.tui.readline import ReadlineArea
+
+if TYPE_CHECKING:
+    from repl.session.commands.base import Completion
 
 MOST_ROWS = 8
 ACTIONS = keymap.actions(TextArea.BINDINGS) | keymap.actions(keymap.bindings(keymap.PROMPT))

@@ -4,17 +4,21 @@ Each is one widget that draws styled words. What they say is made by pure functi
 without a screen; figures have fixed widths, so that nothing moves while they change.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from rich.cells import cell_len
 from textual.content import Content
 from textual.widget import Widget
 
-from repl.devices import GpuReading
-from repl.pool.plan import ReplicaStatus
 from repl.session.safe import visible_line
 from repl.tui.words import SIGNS, memory, state_words
+
+if TYPE_CHECKING:
+    from repl.devices import GpuReading
+    from repl.pool.plan import ReplicaStatus
 
 Words = Sequence[tuple[str, str]]
 """Text and the name of its style, one of ``STYLES`` or empty."""

@@ -1,11 +1,15 @@
 """Figures and states in words: short, with a unit, the same everywhere in the app."""
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from __future__ import annotations
 
-from repl.params import Params, Value, changed
-from repl.pool.plan import ReplicaStatus, State
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
 from repl.session.safe import visible_line
+
+if TYPE_CHECKING:
+    from repl.params import Params, Value
+    from repl.pool.plan import ReplicaStatus, State
 
 
 class Sign(NamedTuple):
@@ -31,7 +35,7 @@ SHORT = {"temperature": "temp", "max_new": "max", "length_penalty": "lenpen", "r
 
 def join(*parts: str) -> str:
     """The parts that are not empty, with dots between them; a row breaks at the dots only."""
-    return " · ".join(part.replace(" ", "\u00a0") for part in parts if part)
+    return "\u00a0· ".join(part.replace(" ", "\u00a0") for part in parts if part)
 
 
 def seconds(value: float) -> str:
@@ -66,6 +70,8 @@ def value(setting: Value) -> str:
 
 def settings(params: Params) -> str:
     """The settings in force: greedy or how warm, what else differs from the defaults, the limit."""
+    from repl.params import changed
+
     shown = changed(params)
     shown.pop("temperature", None)
     shown.pop("max_new", None)

@@ -1,0 +1,84 @@
+"""What stands round the answers: the words of the header, the replicas' rows and the footer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from repl.session.safe import visible_line
+from repl.tui.status import Bar, Counts, Words, footer, header, replica_rows
+from repl.tui.words import named, settings
+
+if TYPE_CHECKING:
+    from textual.timer import Timer
+
+    from repl.devices import GpuReading
+    from repl.tui.app import ReplApp
+
+REMARK_SECONDS = 6.0
+LOW = 12
+"""Below this many rows the header and the footer make room for the answers."""
+WIDE = 100
+"""From this many columns on, the hints are complete."""
+TALL = 20
+"""From this many rows on, the replicas may take two."""
+
+
+class Frame:
+    """Makes the bars' words from the state of the app and its session."""
+
+    def __init__(self, app: ReplApp) -> None:
+        self._app = app
+        self.readings: dict[str, GpuReading] = {}
+        self._remark: Words = ()
+        self._timer: Timer | None = None
+        self.header = Bar(self._header, id="header")
+        self.replicas = Bar(self._replicas, id="replicas")
+        self.footer = Bar(self._footer, id="footer")
+
+    def refresh(self) -> None:
+        """Bring all bars up to date."""
+        self.replicas.styles.height = len(self._replicas(self._app.size.width))
+        for bar in (self.header, self.replicas, self.footer):
+            bar.refresh()
+
+    def say(self, words: str, *, for_ever: bool = False) -> None:
+        """Show a remark in the footer, for a while or until the next; empty words take it back."""
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer = None
+        self._remark = ((visible_line(words), ""),) if words else ()
+        if words and not for_ever:
+            self._timer = self._app.set_timer(REMARK_SECONDS, lambda: self.say(""))
+        self.footer.refresh()
+
+    def _header(self, width: int) -> Sequence[Words]:
+        app, session = self._app, self._app.session
+        replicas = session.status() if session is not None else []
+        queued = session.coordinator.queued() if session is not None else 0
+        counts = Counts(len(app.config.models), len(replicas), queued)
+        return [header(app.config.name, counts, app.panes.hidden, width)]
+
+    def _replicas(self, width: int) -> Sequence[Words]:
+        if self._app.session is None:
+            return [[(" ○ starting the replicas", "muted")]]
+        most = 2 if self._app.size.height >= TALL else 1
+        return replica_rows(self._app.session.status(), self.readings, width, most)
+
+    def _footer(self, width: int) -> Sequence[Words]:
+        return [footer(self._remark or self._hints(width), self._settings(), width)]
+
+    def _hints(self, width: int) -> Words:
+        if any(pane.running for pane in self._app.panes.all):
+            return [("Ctrl+C stops all · Esc this pane", "muted")]
+        newline = "Alt+Enter new line · " if width >= WIDE else ""
+        return [(f"Enter sends · {newline}/ commands", "muted")]
+
+    def _settings(self) -> str:
+        session = self._app.session
+        if session is None or not session.comparison:
+            return ""
+        shown = {settings(session.effective(model)) for model in session.comparison}
+        words = shown.pop() if len(shown) == 1 else "settings differ: /params"
+        compare = "compare " if len(session.comparison) > 1 else ""
+        return f"{words} · {compare}{named(session.comparison, ' ')}"
