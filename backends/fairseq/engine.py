@@ -44,6 +44,7 @@ class FairseqEngine:
             dtype=model.dtype,
             parameters=model.parameters,
             notes=model.notes,
+            resumes=True,
         )
         self._model = model
         self._waiting: deque[Request] = deque()

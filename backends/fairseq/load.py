@@ -79,15 +79,15 @@ def load(spec: ModelSpec, device: str, progress: Progress) -> Model:
     loaded: list[Any] = []
     config = task = None
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="hydra")
-        warnings.filterwarnings("ignore", module="fairseq")
+        warnings.simplefilter("ignore")  # of hydra and torch, about fairseq's use of them
         for place, path in enumerate(paths):
-            progress("checkpoint", place / len(paths))
+            done = place / len(paths) if len(paths) > 1 else None
+            progress("checkpoint", done)
             with safe_load.trusting(_trusted(spec, path)):
                 state, config = networks.read(spec, path, _overrides(folder, chosen))
                 if task is None:
                     _check(spec, path, config, folder)
-                progress("weights", place / len(paths))
+                progress("weights", done)
                 network, task = networks.build(spec, path, state, config, task)
             loaded.append(networks.prepared(network, config, device, dtype))
     assert config is not None and task is not None

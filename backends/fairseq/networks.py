@@ -100,7 +100,6 @@ def prepared(network: Any, config: Any, device: str, dtype: str) -> Any:
     with open_dict(config):
         config.generation.no_beamable_mm = True  # it supposes one beam width for good
     network.eval()
-    network.requires_grad_(False)
     network.prepare_for_inference_(config)
     for module in network.modules():
         _release_copies(module)

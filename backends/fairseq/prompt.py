@@ -40,6 +40,9 @@ def build(model: Model, request: Request) -> Prompt:
         ids = _cut(model, ids, request)
         text = codec.prompt(ids)
     forced, unknown_forced = codec.encode_answer(request.prefix)
+    # Beams and samples are found again from the start; a single answer goes on from where it was.
+    if request.resume and params.beam == params.n == 1:
+        forced = list(request.resume)
     notes = _unknown_words(unknown + unknown_forced)
     start = len(ids) if model.causal else 0
     limit = min(params.max_new, model.max_target - 1 - start)

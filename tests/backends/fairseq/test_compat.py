@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.backends.fairseq import support  # noqa: F401 (skips without fairseq)
+from tests.backends.fairseq import ready  # noqa: F401
 
 ROOT = Path(__file__).parents[3]
 

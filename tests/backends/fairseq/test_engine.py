@@ -1,0 +1,432 @@
+"""What is streamed is what fairseq returns in one call, token for token and score for score."""
+
+from tests.backends.fairseq.support import SMALL, Library, Told, events, load, request, write_model
+
+# isort: split
+import threading
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import torch
+
+from backends.base import BatchingEngine
+from backends.fairseq.engine import FairseqEngine
+from backends.fairseq.sampling import Cut, KeyedSampling
+from repl.messages import Error, Failed, Finished, Started, Step
+
+PROMPTS = ["w1 w2 w3", "w7", "w4 w4 w19 w0 w11 w3", "w12 w13"]
+FIRST = PROMPTS[0]
+
+
+@pytest.fixture(scope="module")
+def engine(translation: Path) -> FairseqEngine:
+    return load(translation)
+
+
+@pytest.fixture(scope="module")
+def causal(language_model: Path) -> FairseqEngine:
+    return load(language_model)
+
+
+@pytest.fixture(scope="module")
+def library(translation: Path) -> Library:
+    return Library(translation)
+
+
+@pytest.fixture(scope="module")
+def causal_library(language_model: Path) -> Library:
+    return Library(language_model)
+
+
+def assert_same(told: Told, found: list[dict[str, Any]], skip: int = 0) -> None:
+    """The n-best lists agree, and so do the steps with the best."""
+    hypotheses = told.finished.hypotheses
+    assert [list(h.tokens) for h in hypotheses] == [f["tokens"][skip:].tolist() for f in found]
+    assert [h.score for h in hypotheses] == [float(f["score"]) for f in found]
+    scores = [f["positional_scores"][skip:].tolist() for f in found]
+    assert [list(h.token_scores) for h in hypotheses] == scores
+    best = hypotheses[0]
+    assert told.tokens == list(best.tokens[: len(told.steps)])
+    assert len(told.tokens) >= len(best.tokens) - 1
+    assert [step.search_lp for step in told.steps] == pytest.approx(
+        best.token_scores[: len(told.steps)], abs=1e-5
+    )
+
+
+@pytest.mark.parametrize("prompt", PROMPTS)
+@pytest.mark.parametrize("beam", [1, 5])
+def test_translation_equals_one_call(engine: FairseqEngine, library: Library, prompt: str, beam: int) -> None:
+    told = Told(engine, request(prompt, beam=beam, n=beam))
+    assert_same(told, library.generate(prompt, beam=beam, max_len_b=12)[0])
+
+
+@pytest.mark.parametrize("prompt", PROMPTS)
+@pytest.mark.parametrize("beam", [1, 4])
+def test_language_model_equals_one_call(
+    causal: FairseqEngine, causal_library: Library, prompt: str, beam: int
+) -> None:
+    told = Told(causal, request(prompt, beam=beam, n=beam, max_new=8))
+    skip = len(prompt.split())
+    assert_same(told, causal_library.generate(prompt, beam=beam, max_len_b=8 + skip)[0], skip)
+
+
+@pytest.mark.parametrize(
+    ("params", "settings"),
+    [
+        ({"length_penalty": 0.3}, {"lenpen": 0.3}),
+        ({"unkpen": 2.5}, {"unkpen": 2.5}),
+        ({"temperature": 0.5}, {"temperature": 0.5}),
+        ({"min_new": 6}, {"min_len": 6}),
+        ({"max_new": 3}, {"max_len_b": 3}),
+    ],
+    ids=str,
+)
+def test_each_parameter_is_fairseqs_own(
+    engine: FairseqEngine, library: Library, params: dict[str, Any], settings: dict[str, Any]
+) -> None:
+    for prompt in PROMPTS:
+        told = Told(engine, request(prompt, beam=3, n=3, **params))
+        assert_same(told, library.generate(prompt, beam=3, **{"max_len_b": 12, **settings})[0])
+
+
+@pytest.mark.parametrize("cut", [{}, {"top_k": 3}, {"top_p": 0.7}, {"min_p": 0.2}], ids=str)
+def test_seeded_samples_equal_one_call_with_the_same_search(
+    engine: FairseqEngine, library: Library, cut: dict[str, Any]
+) -> None:
+    told = Told(engine, request(FIRST, temperature=1.3, seed=11, n=3, sample=2, **cut))
+    search = KeyedSampling(library.task.target_dictionary, 11, 2, 0, Cut(**cut))
+    found = library.generate(FIRST, rows=3, search=search, beam=1, temperature=1.3, max_len_b=12)
+    assert_same(told, [hypotheses[0] for hypotheses in found])
+
+
+def test_a_sample_is_the_same_alone_and_among_others(engine: FairseqEngine, causal: FairseqEngine) -> None:
+    for model in (engine, causal):
+        three = Told(model, request(FIRST, temperature=1.0, seed=5, n=3)).finished.hypotheses
+        for sample, hypothesis in enumerate(three):
+            alone = Told(model, request(FIRST, temperature=1.0, seed=5, sample=sample))
+            assert alone.finished.hypotheses[0].tokens == hypothesis.tokens
+        assert len({h.tokens for h in three}) > 1
+
+
+def test_another_seed_gives_another_answer_and_none_says_which_it_drew(engine: FairseqEngine) -> None:
+    texts = {Told(engine, request(FIRST, temperature=1.5, seed=seed)).text for seed in range(6)}
+    assert len(texts) > 1
+    told = Told(engine, request(FIRST, temperature=1.5))
+    (note,) = told.started.notes
+    seed = int(note.removeprefix("seed "))
+    assert Told(engine, request(FIRST, temperature=1.5, seed=seed)).text == told.text
+
+
+def test_an_ensemble_equals_one_call(translation: Path) -> None:
+    other = translation.with_name("other.pt")
+    both = load(f"{translation}:{other}")
+    library = Library(translation, other)
+    assert both.capabilities.parameters == 2 * (load(other).capabilities.parameters or 0)
+    for beam in (1, 3):
+        told = Told(both, request(FIRST, beam=beam, n=beam))
+        assert_same(told, library.generate(FIRST, beam=beam, max_len_b=12)[0])
+    assert [step.raw_lp for step in told.steps] == pytest.approx([s.search_lp for s in told.steps], abs=1e-5)
+
+
+@pytest.mark.parametrize("architecture", SMALL)
+def test_every_supported_family_streams_what_it_returns(architecture: str, tmp_path: Path) -> None:
+    path = write_model(tmp_path, architecture)
+    engine, library = load(path), Library(path)
+    for prompt in PROMPTS[:2]:
+        skip = len(prompt.split()) if architecture.endswith("_lm") else 0
+        told = Told(engine, request(prompt, beam=3, n=3, max_new=6))
+        assert_same(told, library.generate(prompt, beam=3, max_len_b=6 + skip)[0], skip)
+
+
+@pytest.mark.parametrize("style", ["args", "cfg"])
+def test_both_styles_of_checkpoint_give_the_same_answer(
+    style: str, tmp_path: Path, engine: FairseqEngine
+) -> None:
+    path = write_model(tmp_path, style=style)
+    assert Told(load(path), request(FIRST)).text == Told(engine, request(FIRST)).text
+
+
+# -- figures of a token ------------------------------------------------------------------------------------
+
+
+def full_pass(library: Library, prompt: str, answer: list[int]) -> torch.Tensor:
+    """log_softmax of the logits before each token of ``answer``, by one pass over the whole of it."""
+    (network,) = library.networks
+    dictionary = library.task.source_dictionary
+    if hasattr(network, "encoder"):
+        source = dictionary.encode_line(prompt, add_if_not_exist=False).long()[None]
+        before = torch.tensor([[2, *answer[:-1]]])
+        logits = network(source, torch.tensor([source.shape[1]]), before)[0]
+    else:
+        ids = dictionary.encode_line(prompt, add_if_not_exist=False, append_eos=False).tolist()
+        logits = network(torch.tensor([[2, *ids, *answer[:-1]]]))[0][:, len(ids) :]
+    return torch.log_softmax(logits[0].detach().float(), -1)
+
+
+@pytest.mark.parametrize("kind", ["seq2seq", "causal"])
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"beam": 4},
+        {"temperature": 0.7, "seed": 3, "top_p": 0.8},
+        {"beam": 2, "temperature": 2.0, "unkpen": 1},
+    ],
+    ids=str,
+)
+def test_figures_are_those_of_a_full_forward_pass(
+    kind: str,
+    params: dict[str, Any],
+    engine: FairseqEngine,
+    library: Library,
+    causal: FairseqEngine,
+    causal_library: Library,
+) -> None:
+    if kind == "causal":
+        engine, library = causal, causal_library
+    told = Told(engine, request(FIRST, logprobs=4, max_new=8, **params))
+    raw = full_pass(library, FIRST, told.tokens)
+    for step, row in zip(told.steps, raw, strict=True):
+        assert step.raw_lp == pytest.approx(float(row[step.token]), abs=1e-4)
+        assert step.rank == int((row > row[step.token]).sum())
+        assert step.entropy == pytest.approx(float(-(row.exp() * row).sum()), abs=1e-3)
+        values, ids = row.topk(4)
+        assert [token for token, _, _ in step.top] == ids.tolist()
+        assert [lp for _, lp, _ in step.top] == pytest.approx(values.tolist(), abs=1e-4)
+        assert [piece for _, _, piece in step.top] == [engine._model.codec.pieces[i] for i in ids.tolist()]
+
+
+def test_what_was_drawn_from_is_renormalised_after_the_cut(engine: FairseqEngine, library: Library) -> None:
+    told = Told(engine, request(FIRST, temperature=0.9, top_k=3, seed=4))
+    raw = full_pass(library, FIRST, told.tokens) / 0.9
+    raw[:, 1] = raw[0, 2] = -torch.inf  # padding, and an end at once, are never drawn
+    for step, row in zip(told.steps, raw, strict=True):
+        kept = row.topk(3).values
+        assert step.proc_lp == pytest.approx(float(row[step.token] - kept.logsumexp(0)), abs=1e-4)
+
+
+# -- what fairseq lacks ------------------------------------------------------------------------------------
+
+
+def by_hand(library: Library, prompt: str, size: int, length: int) -> list[int]:
+    """Greedy decoding without cache that never completes an n-gram twice."""
+    answer: list[int] = []
+    while len(answer) < length:
+        row = full_pass(library, prompt, [*answer, 0])[-1]
+        row[1] = -torch.inf
+        if not answer:
+            row[2] = -torch.inf
+        seen = {tuple(answer[i : i + size]) for i in range(len(answer) - size + 1)}
+        for token in range(len(row)):
+            if tuple([*answer, token][-size:]) in seen:
+                row[token] = -torch.inf
+        answer.append(int(row.argmax()))
+        if answer[-1] == 2:
+            break
+    return answer
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_no_n_gram_comes_twice(engine: FairseqEngine, library: Library, size: int) -> None:
+    free = Told(engine, request(FIRST)).tokens
+    told = Told(engine, request(FIRST, no_repeat_ngram=size))
+    assert told.tokens == by_hand(library, FIRST, size, 12) != free
+    for beam in Told(engine, request(FIRST, no_repeat_ngram=size, beam=4, n=4)).finished.hypotheses:
+        grams = [beam.tokens[i : i + size] for i in range(len(beam.tokens) - size + 1)]
+        assert len(grams) == len(set(grams))
+
+
+def test_a_language_models_prompt_counts_as_said(causal: FairseqEngine) -> None:
+    told = Told(causal, request("w1 w2 w3 w4", no_repeat_ngram=1, max_new=6))
+    assert not set(told.tokens) & set(told.started.prompt_ids)
+
+
+def test_forbidding_everything_is_an_error(tmp_path: Path) -> None:
+    engine = load(write_model(tmp_path, symbols=["a", "b"]))
+    *_, last = events(engine, request("a", no_repeat_ngram=1, min_new=10))
+    assert isinstance(last, Failed)
+    assert (last.error.kind, last.error.hint) == ("bad_parameter", "lower no_repeat_ngram or min_new")
+
+
+@pytest.mark.parametrize(
+    "params", [{}, {"beam": 4, "n": 4}, {"temperature": 1.0, "seed": 1, "n": 2}], ids=str
+)
+def test_a_stop_string_ends_every_hypothesis_that_has_it(
+    engine: FairseqEngine, params: dict[str, Any]
+) -> None:
+    free = Told(engine, request(FIRST, **params)).finished.hypotheses[0].text
+    stop = " ".join(free.split()[2:4])
+    told = Told(engine, request(FIRST, stop=(stop, "never"), **params))
+    for hypothesis in told.finished.hypotheses:
+        assert stop not in hypothesis.text
+        ids = [token for token in hypothesis.tokens if token != 2]
+        assert stop not in engine._model.codec.text(ids[:-1])
+    if not params:
+        assert told.finished.reason == "stop"
+        assert told.finished.text == free[: free.index(stop)] == told.text
+        assert told.finished.hypotheses[0].raw_text == free[: free.index(stop) + len(stop)]
+
+
+def test_a_forced_beginning_is_marked_and_scored(engine: FairseqEngine, library: Library) -> None:
+    for beam in (1, 4):
+        told = Told(engine, request(FIRST, prefix="w5 w6", beam=beam, n=beam))
+        assert_same(told, library.generate(FIRST, prefix="w5 w6", beam=beam, max_len_b=12)[0])
+        assert told.text.startswith("w5 w6 ")
+        assert [step.forced for step in told.steps] == [True, True] + [False] * (len(told.steps) - 2)
+
+
+def test_a_broken_off_answer_goes_on_where_it_was(engine: FairseqEngine) -> None:
+    for params in ({}, {"temperature": 1.2, "seed": 8}):
+        asked = request(FIRST, **params)
+        whole = Told(engine, asked)
+        again = Told(engine, msgspec.structs.replace(asked, resume=tuple(whole.tokens[:4])))
+        assert again.tokens == whole.tokens
+        assert again.finished.text == whole.finished.text
+
+
+# -- lengths -----------------------------------------------------------------------------------------------
+
+
+def test_max_new_counts_the_tokens_of_the_answer(engine: FairseqEngine, causal: FairseqEngine) -> None:
+    for model in (engine, causal):
+        for prompt in PROMPTS:
+            told = Told(model, request(prompt, max_new=3))
+            assert len(told.steps) <= 3
+            if told.finished.reason == "length":
+                assert len(told.steps) == 3
+                assert told.finished.hypotheses[0].tokens[3:] == (2,)
+
+
+def test_an_answer_ends_where_the_positions_do(engine: FairseqEngine, causal: FairseqEngine) -> None:
+    told = Told(engine, request(FIRST, max_new=500, min_new=20))
+    assert told.started.notes == ("max_new is 23 here: the model has 24 positions",)
+    assert (len(told.steps), told.finished.reason) == (23, "length")
+    told = Told(causal, request(FIRST, max_new=500, min_new=20))
+    assert len(told.steps) == 20
+
+
+def test_a_long_prompt_is_refused_or_cut(engine: FairseqEngine, causal: FairseqEngine) -> None:
+    words = [f"w{i % 20}" for i in range(40)]
+    assert (engine.capabilities.max_prompt, causal.capabilities.max_prompt) == (23, 22)
+    (last,) = events(engine, request(" ".join(words)))
+    assert isinstance(last, Failed)
+    assert last.error.kind == "prompt_too_long"
+    assert "40 tokens" in last.error.message and "23" in last.error.message
+    assert "/set truncate left" in last.error.hint
+    left = Told(engine, request(" ".join(words), truncate="left")).started
+    assert (left.prompt_text, left.truncated) == (" ".join(words[-23:]), 17)
+    right = Told(engine, request(" ".join(words), truncate="right")).started
+    assert right.prompt_text == " ".join(words[:23])
+    told = Told(causal, request(" ".join(words), truncate="left", max_new=8))
+    assert told.started.prompt_text == " ".join(words[-15:])
+    assert len(told.steps) <= 8
+
+
+# -- one after another -------------------------------------------------------------------------------------
+
+
+def test_a_cancelled_request_leaves_nothing_behind(engine: FairseqEngine) -> None:
+    assert isinstance(engine, BatchingEngine)
+    threads = threading.active_count()
+    whole = Told(engine, request(FIRST, beam=5))
+    for after in (0, 1, 4):
+        engine.admit(request(FIRST, number=7, beam=5))
+        seen = [event for _ in range(after) for event in engine.step()]
+        engine.cancel(7)
+        assert threading.active_count() == threads
+        assert all(not isinstance(event, Finished) for event in seen)
+        assert engine.step() == ()
+        again = Told(engine, request(FIRST, beam=5))
+        assert (again.steps, again.finished) == (whole.steps, whole.finished)
+
+
+def test_requests_are_answered_in_turn_and_a_waiting_one_can_be_cancelled(engine: FairseqEngine) -> None:
+    for number in (1, 2, 3):
+        engine.admit(request(PROMPTS[number], number=number))
+    engine.cancel(2)
+    engine.cancel(99)
+    told = []
+    while batch := engine.step() or engine._running:
+        told += batch if isinstance(batch, list) else []
+    assert [e.id for e in told if isinstance(e, Started)] == [1, 3]
+    assert [e.id for e in told if isinstance(e, Finished)] == [1, 3]
+
+
+def test_each_call_takes_one_step_of_the_search(causal: FairseqEngine) -> None:
+    causal.admit(request("w1 w2 w3", max_new=4, min_new=4))
+    batches = [causal.step()]
+    while not isinstance(batches[-1][-1] if batches[-1] else None, Finished):
+        batches.append(causal.step())
+    assert [sum(isinstance(event, Step) for event in batch) for batch in batches] == [0] * 4 + [1] * 4 + [
+        0,
+        0,
+    ]
+
+
+# -- failures ----------------------------------------------------------------------------------------------
+
+
+def failure(engine: FairseqEngine, prompt: str = FIRST, **params: Any) -> Error:
+    *_, last = events(engine, request(prompt, **params))
+    assert isinstance(last, Failed)
+    return last.error
+
+
+def test_contradictions_are_named(engine: FairseqEngine) -> None:
+    for prompt, params, word in (
+        (FIRST, {"beam": 2, "n": 3}, "n = 3"),
+        (FIRST, {"min_new": 20, "max_new": 3}, "min_new = 20"),
+    ):
+        error = failure(engine, prompt, **params)
+        assert error.kind == "bad_parameter" and word in error.message and error.hint
+    for prompt in ("", "  \n\t"):
+        assert failure(engine, prompt).kind == "empty_prompt"
+
+
+def test_visible_marks_for_what_has_no_effect(engine: FairseqEngine) -> None:
+    def notes(prompt: str = FIRST, **params: Any) -> str:
+        return "; ".join(Told(engine, request(prompt, **params)).started.notes)
+
+    assert notes() == ""
+    assert notes(n=4) == "n has no effect without sampling or beams"
+    assert "top_k, top_p: no effect under beams" in notes(beam=2, top_k=3, top_p=0.5)
+    assert "divides the logits" in notes(beam=2, temperature=0.5)
+    assert notes(beam=200) == "beam is 23 here: the dictionary has 24 symbols"
+    assert notes("w1 Paris x Paris") == "not in the dictionary: Paris, x"
+
+
+def test_nan_is_an_error_and_the_replica_lives_on(tmp_path: Path) -> None:
+    engine = load(write_model(tmp_path))
+    whole = Told(engine, request(FIRST)).text
+    weight = next(iter(engine._model.networks[0].decoder.parameters()))
+    kept = weight.data.clone()
+    weight.data.fill_(float("nan"))
+    error = failure(engine)
+    assert (error.kind, "token 0" in error.message) == ("nan_logits", True)
+    weight.data.copy_(kept)
+    assert Told(engine, request(FIRST)).text == whole
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind"),
+    [
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "out_of_memory"),
+        (RuntimeError("expected scalar type Half"), "internal"),
+    ],
+    ids=["memory", "other"],
+)
+def test_what_torch_raises_fails_the_request_alone(
+    engine: FairseqEngine, monkeypatch: pytest.MonkeyPatch, raised: Exception, kind: str
+) -> None:
+    whole = Told(engine, request(FIRST)).text
+
+    def broken(*arguments: Any, **more: Any) -> Any:
+        raise raised
+
+    with monkeypatch.context() as patched:
+        patched.setattr(engine._model.networks[0].decoder, "forward", broken)
+        error = failure(engine, beam=2)
+        assert error.kind == kind and error.hint
+    assert Told(engine, request(FIRST)).text == whole
