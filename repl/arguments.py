@@ -144,7 +144,8 @@ def doctor() -> Parser:
         prog=f"{PROGRAM} doctor",
         description="Say what is installed, which backends work, and why one does not.",
     )
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+    parser.add_argument("--json", action="store_true", help="a JSON list instead of a table")
+    parser.add_argument("--quick", action="store_true", help="do not ask the demo models")
     return parser
 
 

@@ -114,7 +114,7 @@ def _doctor(words: Sequence[str]) -> int:
     said = arguments.doctor().read(words)
     from repl import doctor
 
-    return doctor.main(as_json=said.json)
+    return doctor.main(as_json=said.json, quick=said.quick)
 
 
 def _install(words: Sequence[str]) -> int:

@@ -12,14 +12,17 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
+from backends import registry
 from repl import __version__, cores, devices, exits, install, paths
+from repl.config import Arguments, ConfigError, choose
 from repl.session.safe import visible
+from repl.trial import MODELS, Trial
 
 State = Literal["ok", "note", "missing", "broken"]
 MARKS: dict[State, str] = {"ok": "ok", "note": "-", "missing": "missing", "broken": "BROKEN"}
@@ -47,9 +50,9 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """What to do about it."""
 
 
-def main(*, as_json: bool = False) -> int:
+def main(*, as_json: bool = False, quick: bool = False) -> int:
     """Print the findings; ``exits.SOME_FAILED`` if one of them is broken or no model backend works."""
-    findings = list(examine())
+    findings = list(examine(quick=quick))
     if as_json:
         print(json.dumps([msgspec.to_builtins(f) for f in findings], indent=2))
     else:
@@ -58,11 +61,15 @@ def main(*, as_json: bool = False) -> int:
     return exits.OK if works and all(f.state != "broken" for f in findings) else exits.SOME_FAILED
 
 
-def examine() -> Iterator[Finding]:
-    """All findings, in the order in which they are shown."""
+def examine(*, quick: bool = False) -> Iterator[Finding]:
+    """All findings, in the order in which they are shown; ``quick`` leaves the backends untried."""
+    if not quick and sys.stderr.isatty():
+        print("asking the demo models ...", file=sys.stderr)
+    trials = {} if quick else {name: Trial(name) for name in MODELS if _loadable(name)}
     yield from _versions()
     yield from _devices()
-    yield from _backends()
+    yield from _backends(trials)
+    yield _configuration()
     yield from _folders()
     yield from _terminal()
 
@@ -148,9 +155,15 @@ def _ask_torch(patience: float = 120) -> tuple[dict[str, Any], str]:
         return {}, (told.stderr.strip().splitlines() or [f"it ended with status {told.returncode}"])[-1]
 
 
-def _backends() -> Iterator[Finding]:
-    from backends import registry
+def _loadable(name: str) -> bool:
+    """Whether nothing is known to keep the backend from working."""
+    try:
+        return name in registry.names() and not registry.missing(name)
+    except Exception:  # whatever another package's module may raise; told with the backends
+        return False
 
+
+def _backends(trials: Mapping[str, Trial]) -> Iterator[Finding]:
     for name in registry.names():
         try:
             missing = registry.missing(name)
@@ -162,16 +175,32 @@ def _backends() -> Iterator[Finding]:
         if missing:
             lacking = ", ".join(r.module for r in missing)
             commands = "; ".join(dict.fromkeys(r.install for r in missing))
-            yield Finding(
-                section="backends",
-                name=name,
-                state="missing",
-                text=f"needs {lacking}",
-                hint=f"to add it: {commands}",
-            )
-        else:
-            extra = f" ({install.fairseq_form()})" if name == "fairseq" else ""
-            yield Finding(section="backends", name=name, state="ok", text=summary + extra)
+            hint = f"to add it: {commands}"
+            yield Finding(section="backends", name=name, state="missing", text=f"needs {lacking}", hint=hint)
+            continue
+        if name == "fairseq":
+            summary += f" ({install.fairseq_form()})"
+        yield _tried(name, summary, trials.get(name))
+
+
+def _tried(name: str, summary: str, trial: Trial | None) -> Finding:
+    if trial is None:
+        return Finding(section="backends", name=name, state="ok", text=summary)
+    verdict = trial.verdict()
+    if verdict.fault:
+        text = f"its demo model does not answer: {verdict.fault}"
+        return Finding(section="backends", name=name, state="broken", text=text, hint=verdict.hint)
+    return Finding(section="backends", name=name, state="ok", text=f"{summary}; its demo model answers")
+
+
+def _configuration() -> Finding:
+    """What opens when nothing is asked for."""
+    try:
+        config = choose(Arguments())
+    except ConfigError as error:
+        return Finding(section="configuration", name="default", state="broken", text=str(error))
+    text = f"{config.source}: {', '.join(config.models)}"
+    return Finding(section="configuration", name="default", state="ok", text=text)
 
 
 def _folders() -> Iterator[Finding]:

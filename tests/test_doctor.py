@@ -3,6 +3,8 @@
 import importlib.util
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -11,7 +13,7 @@ import pytest
 
 from backends import registry
 from backends.base import Requirement
-from repl import devices, doctor, exits, install, paths
+from repl import devices, doctor, exits, install, paths, trial
 from repl.doctor import Finding
 
 
@@ -27,12 +29,12 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def found(section: str, name: str) -> Finding:
-    return next(f for f in doctor.examine() if (f.section, f.name) == (section, name))
+    return next(f for f in doctor.examine(quick=True) if (f.section, f.name) == (section, name))
 
 
 def test_every_section_is_there() -> None:
-    sections = list(dict.fromkeys(f.section for f in doctor.examine()))
-    assert sections == ["versions", "devices", "backends", "folders", "terminal"]
+    sections = list(dict.fromkeys(f.section for f in doctor.examine(quick=True)))
+    assert sections == ["versions", "devices", "backends", "configuration", "folders", "terminal"]
 
 
 def test_a_backend_that_works_says_what_it_is() -> None:
@@ -97,8 +99,16 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: p
     assert finding.state == "broken" and finding.text.startswith(f"{paths.data_dir()} cannot be written: ")
 
 
+def test_a_mistake_in_the_settings_is_told() -> None:
+    assert found("configuration", "default").text.endswith("demo.yaml: lm-late, lm-early, num2digits, numlm")
+    paths.user_config().parent.mkdir(parents=True)
+    paths.user_config().write_text("thema: dusk")
+    finding = found("configuration", "default")
+    assert finding.state == "broken" and "config.yaml:1: thema: unknown key" in finding.text
+
+
 def test_looking_leaves_nothing_behind(own_folders: Path) -> None:
-    list(doctor.examine())
+    list(doctor.examine(quick=True))
     assert list(own_folders.iterdir()) == []
 
 
@@ -145,7 +155,7 @@ def test_text_is_aligned_and_safe() -> None:
 
 
 def test_json_holds_the_same(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "examine", lambda: iter(FINDINGS))
+    monkeypatch.setattr(doctor, "examine", lambda **_: iter(FINDINGS))
     assert doctor.main(as_json=True) == exits.SOME_FAILED
     told = json.loads(capsys.readouterr().out)
     assert told[0] == {"section": "backends", "name": "hf", "state": "ok", "text": "works", "hint": ""}
@@ -163,8 +173,56 @@ def test_json_holds_the_same(capsys: pytest.CaptureFixture[str], monkeypatch: py
 def test_it_fails_when_something_is_broken_or_no_model_can_run(
     findings: list[Finding], code: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doctor, "examine", lambda: iter(findings))
+    monkeypatch.setattr(doctor, "examine", lambda **_: iter(findings))
     assert doctor.main() == code
+
+
+class TestTrials:
+    """What the demo models say, each in a process of its own."""
+
+    def test_a_demo_model_answers(self) -> None:
+        for requirement in registry.find("fairseq").requires:
+            if importlib.util.find_spec(requirement.module) is None:
+                pytest.skip(f"needs {requirement.module}")
+        assert trial.Trial("fairseq").verdict() == trial.Verdict()
+
+    def answers(self, code: str, monkeypatch: pytest.MonkeyPatch) -> trial.Verdict:
+        """The verdict on a process that runs ``code`` instead."""
+        start = subprocess.Popen
+        monkeypatch.setattr(subprocess, "Popen", lambda _, **kw: start([sys.executable, "-c", code], **kw))
+        return trial.Trial("hf").verdict(patience=20)
+
+    def test_an_error_in_the_answer(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        code = """print('{"error": {"kind": "x", "message": "too long", "hint": "shorten it"}}')"""
+        assert self.answers(code, monkeypatch) == trial.Verdict("too long", "shorten it")
+
+    def test_a_model_that_cannot_be_loaded(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        code = "import sys; sys.exit('multigpu-repl: loading\\nmultigpu-repl: no weights\\n  fetch them')"
+        assert self.answers(code, monkeypatch) == trial.Verdict("no weights", "fetch them")
+
+    def test_a_process_that_dies_in_silence(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert self.answers("import os; os._exit(9)", monkeypatch) == trial.Verdict("it ended with status 9")
+
+    def test_a_process_that_hangs(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        code = "import sys; sys.stdin.read(); import signal; signal.pause()"
+        start = subprocess.Popen
+        monkeypatch.setattr(subprocess, "Popen", lambda _, **kw: start([sys.executable, "-c", code], **kw))
+        assert trial.Trial("hf").verdict(patience=0.2).fault == "no answer within 0.2 s"
+
+
+def test_a_backend_whose_model_does_not_answer_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Silent:
+        def __init__(self, backend: str) -> None:
+            """As the real one."""
+
+        def verdict(self) -> trial.Verdict:
+            return trial.Verdict("out of memory", "free some")
+
+    monkeypatch.setattr(registry, "missing", lambda name: [])
+    monkeypatch.setattr(doctor, "Trial", Silent)
+    finding = next(f for f in doctor.examine() if f.name == "hf" and f.section == "backends")
+    assert (finding.state, finding.hint) == ("broken", "free some")
+    assert finding.text == "its demo model does not answer: out of memory"
 
 
 class TestAskingTorch:
