@@ -20,7 +20,8 @@ from repl.params import Params, Support, SupportTable, Value, resolve, unsupport
 if TYPE_CHECKING:
     from repl.config import ModelConfig
 
-SEED_BITS = 63
+SEED_BITS = 31
+"""Of a drawn seed: short enough to be read, said and typed again."""
 
 
 @dataclass(frozen=True)
