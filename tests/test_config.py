@@ -336,6 +336,11 @@ class TestCommandLine:
         both = choose(Arguments(config="my.yaml", models=("y", "z=runs/early")), folder)
         assert list(both.models) == ["y", "z"]
 
+    def test_a_configured_model_can_be_taken_under_other_names(self, folder: Path) -> None:
+        (folder / "my.yaml").write_text("models: {x: {path: runs/early, slots: 3}}")
+        config = choose(Arguments(config="my.yaml", models=("a=x", "b=x")), folder)
+        assert [(m.name, m.slots) for m in config.models.values()] == [("a", 3), ("b", 3)]
+
     def test_echo_needs_no_path(self, folder: Path) -> None:
         config = choose(Arguments(models=("anything",), backend="echo"), folder)
         assert config.models["anything"].backend == "echo"
@@ -382,6 +387,10 @@ class TestCommandLine:
                 r"--compare: unknown model 'erly': did you mean 'early'",
             ),
             (Arguments(config="echo", backend="hf"), r"--backend, --data and --trust go with --model"),
+            (
+                Arguments(models=("num2digits",), data="mt"),
+                r"--data and --trust are settled by the configuration",
+            ),
             (Arguments(config="deno"), r"--config: unknown configuration 'deno': did you mean 'demo'\?"),
             (Arguments(config="nowhere.yaml"), r"there is no configuration file /.*nowhere\.yaml"),
         ],
@@ -408,6 +417,11 @@ class TestUserSettings:
         assert (config.theme, config.queue_limit) == ("dusk", 9)
         assert choose(Arguments(models=("runs/early",)), folder).theme == "dusk"
         assert choose(Arguments(config="echo")).queue_limit == 7
+
+    def test_what_only_fits_models_needs_some(self) -> None:
+        self.write("theme: dusk\ncompare: [x]")
+        with pytest.raises(ConfigError, match=r"config\.yaml:2: compare: it needs 'models:' beside it"):
+            choose(Arguments())
 
     def test_a_mistake_in_it_is_told(self) -> None:
         self.write("thema: dusk")

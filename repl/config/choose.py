@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
+from msgspec.structs import replace
 
 from backends import registry
 from repl import paths
@@ -70,7 +70,7 @@ def choose(arguments: Arguments, base: Path | None = None) -> Config:
     for name in arguments.compare:
         if name not in config.models:
             raise ConfigError(f"--compare: {unknown('model', name, config.models)}")
-    return msgspec.structs.replace(config, compare=tuple(dict.fromkeys(arguments.compare)))
+    return replace(config, compare=tuple(dict.fromkeys(arguments.compare)))
 
 
 class _Chooser:
@@ -80,7 +80,7 @@ class _Chooser:
 
     def whole_file(self) -> Config:
         """All models of the file that was named, or of the default one."""
-        if self._said.backend or self._said.data or self._said.trust:
+        if self._about_paths():
             raise ConfigError("--backend, --data and --trust go with --model PATH: say which model is meant")
         file, lent = self._file()
         return _lend(load_config(file), lent)
@@ -91,21 +91,26 @@ class _Chooser:
         file, lent = self._file()
         # A default file is looked into only for what may be one of its names, so that a fault in it
         # is no concern of one who names paths.
-        bare = any(name is None and schema.name_fault(text) is None for name, text in named)
+        bare = any(schema.name_fault(text) is None for _, text in named)
         config = load_config(file) if bare or self._said.config is not None else None
         known = config.models if config is not None else {}
+        if self._about_paths() and all(text in known for _, text in named):
+            raise ConfigError("--backend, --data and --trust are settled by the configuration of that model")
         models: dict[str, ModelConfig] = {}
-        for (name, text), given in zip(named, _names(named), strict=True):
-            picked = known.get(text) if name is None else None
-            model = picked or self._from_path(given, text)
-            if model.name in models:
-                raise ConfigError(f"--model: two models are called '{model.name}': write NAME=PATH")
-            models[model.name] = model
+        for (_, text), name in zip(named, _names(named), strict=True):
+            if name in models:
+                raise ConfigError(f"--model: two models are called '{name}': write NAME=PATH")
+            picked = known.get(text)
+            models[name] = self._from_path(name, text) if picked is None else replace(picked, name=name)
         if config is not None and (self._said.config is not None or models.keys() <= known.keys()):
-            config = msgspec.structs.replace(config, models=models, compare=tuple(models))
+            config = replace(config, models=models, compare=tuple(models))
         else:
             config = Config(name="command line", models=models, compare=tuple(models))
         return _lend(config, lent)
+
+    def _about_paths(self) -> bool:
+        """Whether something was said that only fits a model named by its path."""
+        return bool(self._said.backend or self._said.data or self._said.trust)
 
     def _file(self) -> tuple[Path, dict[str, object]]:
         """The file to read models from, and what the user's own file lends to it."""
@@ -115,6 +120,8 @@ class _Chooser:
             return find(self._said.config, self._base), schema.settings(keys)
         if "models" in keys:
             return own, schema.settings(keys)
+        for item in (keys[key] for key in keys if key not in schema.SETTINGS):
+            raise item.fault("it needs 'models:' beside it")
         return paths.ready_configs() / f"{DEFAULT}.yaml", schema.settings(keys)
 
     def _split(self, text: str) -> tuple[str | None, str]:
@@ -169,15 +176,15 @@ class _Chooser:
                     f"--slots: {said.slots} is not allowed: it must be a whole number of at least 1"
                 )
             changes["slots"] = said.slots
-        models = {name: msgspec.structs.replace(model, **changes) for name, model in config.models.items()}
-        return msgspec.structs.replace(config, models=models)
+        models = {name: replace(model, **changes) for name, model in config.models.items()}
+        return replace(config, models=models)
 
 
 def _lend(config: Config, lent: dict[str, object]) -> Config:
     """``config`` with the settings of the user's own file where it has none itself."""
     fresh = Config(name="", models={}, compare=())
     unset = {key: value for key, value in lent.items() if getattr(config, key) == getattr(fresh, key)}
-    return msgspec.structs.replace(config, **unset)
+    return replace(config, **unset)
 
 
 def _names(named: list[tuple[str | None, str]]) -> list[str]:
