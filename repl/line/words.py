@@ -1,0 +1,125 @@
+"""Answers, tables and states as plain text: what line mode prints and what a pipe says on standard error.
+
+All texts that come from outside are made safe here.
+"""
+
+from collections.abc import Sequence
+
+from prompt_toolkit.utils import get_cwidth
+
+from repl.messages import Stopped
+from repl.params import Params, changed
+from repl.pool import ReplicaStatus
+from repl.session.decoding import show
+from repl.session.exchange import Exchange
+from repl.session.frontend import Notice, Output, Table
+from repl.session.safe import visible, visible_line
+
+GAP = "  "
+FINISHES = {"length": "stopped at max_new", "stop": "at a stop string"}
+STOPS = {"user": "stopped", "deadline": "out of time", "closing": "stopped on leaving"}
+
+
+def seconds(value: float) -> str:
+    """A duration in the unit that suits it."""
+    if value < 0.9995:
+        return f"{value * 1000:.0f} ms"
+    return f"{value:.1f} s" if value < 60 else f"{value / 60:.1f} min"
+
+
+def foot(exchange: Exchange) -> str:
+    """The line below an answer: ``(41 tok · 212 tok/s · first 9 ms · seed 7 · #18)``."""
+    parts = [f"{len(exchange.answer.steps):,} tok"]
+    rate, first = exchange.tokens_per_second, exchange.first_token_seconds
+    if rate is not None:
+        parts.append(f"{rate:,.0f} tok/s")
+    if first is not None:
+        parts.append(f"first {seconds(first)}")
+    if exchange.seed is not None:
+        parts.append(f"seed {exchange.seed}")
+    terminal = exchange.answer.terminal
+    why = STOPS[terminal.reason] if isinstance(terminal, Stopped) else FINISHES.get(exchange.finish, "")
+    if why:
+        parts.append(why)
+    parts.append(f"#{exchange.id}")
+    return f"({' · '.join(parts)})"
+
+
+def remarks(exchange: Exchange) -> list[str]:
+    """What is to be said about an answer beside its text: the backend's notes and why it failed."""
+    lines = [f"≠ {visible_line(note)}" for note in exchange.notes]
+    started = exchange.answer.started
+    if started is not None and started.truncated:
+        lines.append(f"≠ {started.truncated:,} tokens of the prompt were cut off")
+    error = exchange.error
+    if error is not None:
+        state = "lost" if exchange.state == "lost" else "failed"
+        lines.append(f"✗ {visible_line(exchange.model)} {state}: {visible(error.message)}")
+        lines += [f"  {visible(error.hint)}"] if error.hint else []
+        lines += [f"  | {line}" for line in visible(error.detail).splitlines()]
+    return lines
+
+
+def plain(output: Output) -> str:
+    """What a command shows, as lines."""
+    if isinstance(output, Notice):
+        sign = {"info": "", "warning": "! ", "error": "✗ "}[output.level]
+        hint = f"\n  {visible(output.hint)}" if output.hint else ""
+        return f"{sign}{visible(output.text)}{hint}"
+    if isinstance(output, Table):
+        return "\n".join([*_table(output), *map(visible, output.notes)])
+    return visible(output.text.rstrip("\n"))
+
+
+def _table(table: Table) -> list[str]:
+    rows = [[visible_line(cell) for cell in row] for row in (table.columns, *table.rows)]
+    widths = [max(get_cwidth(cell) for cell in column) for column in zip(*rows, strict=True)]
+    head, *body = [_row(row, widths) for row in rows]
+    return [head, _row(["─" * width for width in widths], widths), *body]
+
+
+def _row(cells: Sequence[str], widths: Sequence[int]) -> str:
+    """Cells padded to so many columns of the terminal, which may differ from their number of characters."""
+    padded = (cell + " " * (width - get_cwidth(cell)) for cell, width in zip(cells, widths, strict=True))
+    return GAP.join(padded).rstrip()
+
+
+def replicas(model: str, statuses: Sequence[ReplicaStatus]) -> str:
+    """The replicas of a model in a few words: ``lm ● 1/4``, ``lm ◐ loading weights 40 %``."""
+    up = [status for status in statuses if status.state in ("ready", "busy")]
+    others = [status for status in statuses if status not in up]
+    parts = [visible_line(model)]
+    if up:
+        running, slots = sum(s.running for s in up), sum(s.slots for s in up)
+        parts.append(f"● {running}/{slots}")
+    for state in dict.fromkeys(status.state for status in others):
+        alike = [status for status in others if status.state == state]
+        count = f"{len(alike)} " if len(statuses) > 1 else ""
+        parts.append(f"{'✗' if state == 'failed' else '◐'} {count}{state}{_progress(alike[0])}")
+    return " ".join(parts)
+
+
+def _progress(status: ReplicaStatus) -> str:
+    if status.state != "loading":
+        return ""
+    fraction = f" {status.loading * 100:.0f} %" if status.loading is not None else ""
+    return f" {visible_line(status.detail)}{fraction}"
+
+
+def settings(params: Params) -> str:
+    """The settings in force, those at their default left out: ``temperature 0.7 · max_new 64``."""
+    shown = changed(params) | {"max_new": params.max_new}
+    return " · ".join(f"{name} {visible_line(show(value))}" for name, value in shown.items())
+
+
+def cut(text: str, width: int) -> str:
+    """``text`` in at most ``width`` columns, with an ellipsis where it was cut."""
+    if get_cwidth(text) <= width:
+        return text
+    kept, used = "", 1
+    for character in text:
+        used += get_cwidth(character)
+        if used > width:
+            break
+        kept += character
+    return kept + "…"
