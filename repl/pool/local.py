@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from collections import deque
+from collections.abc import Sequence
 
 from repl.pool.plan import ReplicaPlan
 from repl.pool.transport import FrameProtocol, ProtocolFactory
@@ -78,15 +79,23 @@ def environment(plan: ReplicaPlan) -> dict[str, str]:
     return env
 
 
-async def launch(plan: ReplicaPlan, connect: ProtocolFactory) -> LocalProcess:
-    """Start the process of ``plan``; raises ``OSError`` when the system refuses."""
+# -P: the current folder must not shadow installed modules.
+WORKER = ("-P", "-m", "repl.pool.worker")
+
+
+async def launch(
+    plan: ReplicaPlan, connect: ProtocolFactory, program: Sequence[str] = WORKER
+) -> LocalProcess:
+    """Start the process of ``plan``: Python with the arguments of ``program``, a socket's number and our pid.
+
+    Raises ``OSError`` when the system refuses.
+    """
     ours, theirs = socket.socketpair()
     read_end, write_end = os.pipe()
     try:
-        # -P: the current folder must not shadow installed modules. A session of its own: Ctrl-C in the
-        # terminal is for the front end, which decides what to stop.
+        # A session of its own: Ctrl-C in the terminal is for the front end, which decides what to stop.
         process = subprocess.Popen(  # noqa: S603, ASYNC220 - returns within milliseconds
-            [sys.executable, "-P", "-m", "repl.pool.worker", str(theirs.fileno()), str(os.getpid())],
+            [sys.executable, *program, str(theirs.fileno()), str(os.getpid())],
             stdin=subprocess.DEVNULL,
             stdout=write_end,
             stderr=write_end,
