@@ -1,4 +1,4 @@
-"""Tells every listener."""
+"""Tells every listener, and keeps what nobody was there to hear."""
 
 from collections.abc import Callable
 
@@ -12,10 +12,14 @@ class Broadcast:
 
     def __init__(self) -> None:
         self._listeners: list[Listener] = []
+        self._unheard: list[Notice] = []
 
     def add(self, listener: Listener) -> Callable[[], None]:
         """Tell ``listener`` from now on; returns what ends that."""
         self._listeners.append(listener)
+        unheard, self._unheard = self._unheard, []
+        for notice in unheard:
+            listener.notice(notice)
         return lambda: self._listeners.remove(listener)
 
     def started(self, exchange: Exchange) -> None:
@@ -34,6 +38,8 @@ class Broadcast:
             listener.ended(exchange)
 
     def notice(self, notice: Notice) -> None:
-        """Something nobody asked for."""
+        """Something nobody asked for; waits for the first listener where there is none."""
+        if not self._listeners:
+            self._unheard.append(notice)
         for listener in tuple(self._listeners):
             listener.notice(notice)

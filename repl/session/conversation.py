@@ -18,16 +18,6 @@ class Conversation:
     id: str = field(default_factory=lambda: secrets.token_hex(8))
     head: Exchange | None = None
 
-    @property
-    def home(self) -> str | None:
-        """The replica that last served it, whose cache is warm."""
-        turn = self.head
-        while turn is not None:
-            if turn.replica is not None:
-                return turn.replica
-            turn = turn.parent
-        return None
-
     def history(self, system: str) -> tuple[Message, ...]:
         """The messages before the next prompt: ``system`` if there is one, then each answered turn.
 
@@ -44,6 +34,15 @@ class Conversation:
         if system:
             turns.append(Message(role="system", text=system))
         return tuple(reversed(turns))
+
+
+def home(turn: Exchange | None) -> str | None:
+    """The replica that last served a conversation ending in ``turn``: its cache is warm."""
+    while turn is not None:
+        if turn.replica is not None:
+            return turn.replica
+        turn = turn.parent
+    return None
 
 
 class Conversations:

@@ -15,7 +15,7 @@ from repl.pool import Coordinator, Refused, ReplicaStatus, Ticket
 from repl.session import commands, routing
 from repl.session.broadcast import Broadcast
 from repl.session.compose import Prompt, complete, compose
-from repl.session.conversation import Conversations
+from repl.session.conversation import Conversations, home
 from repl.session.decoding import Decoding, decoding, fresh_seed, refusal
 from repl.session.errors import InputError
 from repl.session.exchange import Exchange
@@ -57,8 +57,7 @@ class Session:
         self._tell = Broadcast()
         self._closed = False
         self._saved = self._state()
-        self._loop = asyncio.get_running_loop()
-        store.warn_with(self._warn)
+        store.warn_with(self._tell.notice)
 
     # -- asking --------------------------------------------------------------------------------------------
 
@@ -90,7 +89,7 @@ class Session:
             if exchange.model in route.targets:
                 self.conversations.rewind(exchange)
         self.editing = []
-        prompt = Prompt(text=route.prompt, system=self.system, template=self.template, seed=fresh_seed())
+        prompt = self._prompt(route.prompt, fresh_seed())
         return self._send(prompt, route.targets, alone=len(route.targets) == 1)
 
     def retry(self, exchanges: Sequence[Exchange], *, seed: int | None = None) -> list[Exchange]:
@@ -110,14 +109,8 @@ class Session:
             if exchange.ticket is not None:
                 exchange.ticket.cancel()
             self.conversations.rewind(exchange)
-            kept = exchange.seed if exchange.seed is not None else fresh_seed()
-            prompt = Prompt(
-                text=exchange.prompt,
-                system=self.system,
-                template=self.template,
-                seed=kept if seed is None else seed,
-                redraw=seed is not None,
-            )
+            wanted = next(s for s in (seed, exchange.seed, fresh_seed()) if s is not None)
+            prompt = self._prompt(exchange.prompt, wanted, redraw=seed is not None)
             line = again[0].line if again else None
             again += self._send(prompt, {exchange.model: exchange.pin}, line=line, alone=len(exchanges) == 1)
         return again
@@ -215,8 +208,9 @@ class Session:
         tickets = [x.ticket for x in self.exchanges if x.ticket is not None and not x.done]
         for ticket in tickets:
             ticket.cancel("closing")
-        if tickets:
-            await asyncio.wait([asyncio.ensure_future(t.wait()) for t in tickets], timeout=FAREWELL)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FAREWELL):
+                await asyncio.gather(*(ticket.wait() for ticket in tickets))
         for exchange in self.exchanges:
             if not exchange.done:
                 self._event(exchange, Stopped(id=exchange.request.id, reason="closing"))
@@ -225,16 +219,18 @@ class Session:
 
     # -- inside --------------------------------------------------------------------------------------------
 
+    def _prompt(self, text: str, seed: int, *, redraw: bool = False) -> Prompt:
+        return Prompt(text=text, system=self.system, template=self.template, seed=seed, redraw=redraw)
+
     def _send(
         self, prompt: Prompt, targets: Mapping[str, str | None], *, line: int | None = None, alone: bool
     ) -> list[Exchange]:
         """Make one exchange for each target, tell of all of them, then submit each."""
-        made: list[tuple[Exchange, Decoding, str | None]] = []
+        made: list[tuple[Exchange, Decoding]] = []
         for model, pin in targets.items():
             number = self.store.next_id()
             line = number if line is None else line
             settings = self.decoding(model)
-            conversation = self.conversations.of(model)
             exchange = compose(
                 prompt,
                 number=number,
@@ -242,29 +238,29 @@ class Session:
                 model=self.models[model],
                 pin=pin,
                 decoding=settings,
-                conversation=conversation,
+                conversation=self.conversations.of(model),
                 capabilities=self.capabilities(model),
             )
-            made.append((exchange, settings, conversation.home))
-        for exchange, _, _ in made:
+            made.append((exchange, settings))
+        for exchange, _ in made:
             self.exchanges.append(exchange)
             self.conversations.advance(exchange)
             self._tell.started(exchange)
-        for exchange, settings, home in made:
+        for exchange, settings in made:
             if settings.ignored and alone:
                 self._fail(exchange, refusal(self.models[exchange.model], self.settings, settings.ignored))
             else:
-                self._submit(exchange, home)
-        return [exchange for exchange, _, _ in made]
+                self._submit(exchange)
+        return [exchange for exchange, _ in made]
 
-    def _submit(self, exchange: Exchange, home: str | None) -> None:
+    def _submit(self, exchange: Exchange) -> None:
         def sink(ticket: Ticket, event: Event) -> None:
             exchange.replica = ticket.replica
             self._event(exchange, event)
 
         try:
             ticket = self.coordinator.submit(
-                exchange.request, user=self.user, pin=exchange.pin, home=home, sink=sink
+                exchange.request, user=self.user, pin=exchange.pin, home=home(exchange.parent), sink=sink
             )
         except Refused as refused:
             self._fail(exchange, refused.error)
@@ -287,11 +283,6 @@ class Session:
         self._tell.event(exchange, event)
         if exchange.done:
             self._tell.ended(exchange)
-
-    def _warn(self, notice: Notice) -> None:
-        """From the record's thread."""
-        with contextlib.suppress(RuntimeError):  # The loop is gone when the last of it fails.
-            self._loop.call_soon_threadsafe(self._tell.notice, notice)
 
     def _state(self) -> State:
         return State(

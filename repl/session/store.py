@@ -96,12 +96,18 @@ class Store:
         self._thread.start()
 
     def warn_with(self, teller: Callable[[Notice], None]) -> None:
-        """Tell ``teller`` of trouble, from another thread; of what there was already, at once."""
+        """Tell ``teller`` of trouble, what there was already included, on the running event loop."""
+        loop = asyncio.get_running_loop()
+
+        def pass_on(notice: Notice) -> None:
+            with contextlib.suppress(RuntimeError):  # The loop has ended.
+                loop.call_soon_threadsafe(teller, notice)
+
         with self._telling:
-            self._teller = teller
+            self._teller = pass_on
             untold, self._untold = self._untold, []
         for notice in untold:
-            teller(notice)
+            pass_on(notice)
 
     # -- writing -------------------------------------------------------------------------------------------
 

@@ -48,6 +48,16 @@ async def test_ended_listener_is_told_no_more(session, screen):
     assert screen.log.count(("started", 1)) == 1
 
 
+async def test_trouble_with_the_record_waits_for_a_listener(opened, screen, tmp_path):
+    (tmp_path / "file").touch()
+    session = opened(path=tmp_path / "file" / "r.db")
+    await session.store.flush()
+    await asyncio.sleep(0)
+    session.listen(screen)
+    (notice,) = screen.shown
+    assert "cannot be opened" in notice.text
+
+
 async def test_states_follow_the_request(session):
     (x,) = session.ask("@a hello")
     pool = pool_of(session)
