@@ -192,8 +192,7 @@ class Session:
         self.system = saved.state.system
         self.template = saved.state.template
         self._saved = self._state()
-        missing = sorted({x.model for x in saved.exchanges} - set(self.models))
-        if missing:
+        if missing := sorted({x.model for x in saved.exchanges} - set(self.models)):
             names = ", ".join(missing)
             self._tell.notice(
                 Notice("warning", f"not configured any more: {names}", "their answers are kept")
