@@ -72,9 +72,11 @@ def read(file: BinaryIO | str, *args: Any, **kwargs: Any) -> dict[str, Any]:
         with torch.serialization.safe_globals(allowed_globals()):
             state = torch.load(file, *args, **{**kwargs, "weights_only": not trusted})
     except pickle.UnpicklingError as error:
-        if unsafe := re.search(r"GLOBAL (\S+) was not an allowed global", str(error)):
+        if unsafe := re.search(r"GLOBAL (\S+) (was not an allowed global|whose module)", str(error)):
             raise UnsafeGlobal(unsafe[1]) from None
-        raise NotACheckpoint(first_line(error)) from None
+        # torch's message is long and advises to load the file with less care.
+        reason = re.search(r"WeightsUnpickler error: (.+)", str(error))
+        raise NotACheckpoint(reason[1] if reason else "its contents cannot be unpickled") from None
     except (EOFError, RuntimeError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         if is_out_of_memory(error):
             raise
