@@ -1,4 +1,8 @@
-"""From logits to tokens, for all rows of a batch at once and with a single wait for the device."""
+"""From logits to tokens, for all rows of a batch at once.
+
+The host waits for the device once a step, for the tokens and their figures together; a draw restricted by
+top-k, top-p or min-p waits a second time, to see whether few candidates suffice.
+"""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -9,6 +13,7 @@ from torch import Tensor
 from transformers import LogitsProcessorList
 
 from backends import noise
+from backends.hf.candidates import narrow
 from backends.hf.processors import Warp, apply, warpers
 from backends.hf.rows import Rows
 
@@ -118,11 +123,12 @@ def examine(
     if len(asked) < len(logits):
         index = torch.tensor(asked, device=logits.device)
         logits, total, tokens = logits[index], total[index], tokens[index]
-    lps = logits - total[:, None]
-    best = lps.topk(min(count, lps.shape[1]))
+    best = logits.topk(min(count, logits.shape[1]))
     rank = (logits > logits.gather(1, tokens[:, None])).sum(-1)
-    entropy = torch.special.entr(lps.exp()).sum(-1)
-    columns = [rank[:, None], entropy[:, None], best.indices, best.values]
+    # H = -sum p (x - total) = total - sum p x; tokens at -inf have p = 0 and must not make it 0 * inf.
+    finite = logits.clamp(min=torch.finfo(logits.dtype).min)
+    entropy = total - torch.linalg.vecdot((logits - total[:, None]).exp(), finite)
+    columns = [rank[:, None], entropy[:, None], best.indices, best.values - total[:, None]]
     table = torch.cat([column.double() for column in columns], dim=1)
     found = {}
     for i, (place, nats, *pairs) in zip(asked, table.tolist(), strict=True):
@@ -144,12 +150,18 @@ def _draw(logits: Tensor, total: Tensor, rows: Sequence[Draws]) -> tuple[Tensor,
     lps = logits.gather(1, tokens[:, None])[:, 0] - total
     for warp, members in _alike(rows).items():
         index = torch.tensor(members, device=logits.device)
-        warped = warpers(warp)(None, logits[index])
         keys = noise.keys([rows[i].noise_key for i in members], logits.device)
-        drawn = noise.draw_rows(warped, keys)
-        tokens[index] = drawn
-        lps[index] = warped.gather(1, drawn[:, None])[:, 0] - warped.logsumexp(-1)
+        tokens[index], lps[index] = _sample(logits[index], warp, keys)
     return lps, tokens, total
+
+
+def _sample(scores: Tensor, warp: Warp, keys: Tensor) -> tuple[Tensor, Tensor]:
+    """Tokens and log-probabilities ``[rows]`` of one draw for each row of ``scores`` ``[rows, vocab]``."""
+    few = narrow(scores, warp)
+    warped, ids = few if few is not None else (warpers(warp)(None, scores), None)
+    drawn = noise.draw_rows(warped, keys, ids)
+    chosen = drawn[:, None] if ids is None else (ids == drawn[:, None]).int().argmax(-1, keepdim=True)
+    return drawn, warped.gather(1, chosen)[:, 0] - warped.logsumexp(-1)
 
 
 def _alike(rows: Sequence[Draws]) -> dict[Warp, list[int]]:

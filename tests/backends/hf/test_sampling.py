@@ -4,6 +4,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from backends import noise  # noqa: E402
+from backends.hf import sampling  # noqa: E402
+from backends.hf.candidates import narrow  # noqa: E402
 from backends.hf.processors import Fixed, Warp, processors, warpers  # noqa: E402
 from repl.params import Params  # noqa: E402
 from tests.backends.hf.support import ask, reference, request, run  # noqa: E402
@@ -86,6 +89,46 @@ def test_warpers_keep_what_transformers_keeps_in_the_same_order():
     names = [type(w).__name__ for w in warpers(Warp(0.7, 5, 0.9, 0.1))]
     assert names == ["TemperatureLogitsWarper", "TopKLogitsWarper", "TopPLogitsWarper", "MinPLogitsWarper"]
     assert not warpers(Warp(1.0, 0, 1.0, 0.0))
+
+
+@pytest.mark.parametrize(
+    "warp",
+    [
+        Warp(1.0, 50, 1.0, 0.0),
+        Warp(0.7, 0, 0.9, 0.0),
+        Warp(1.3, 0, 1.0, 0.05),
+        Warp(0.8, 40, 0.95, 0.02),
+        Warp(1.0, 1, 0.5, 0.0),
+        Warp(1.0, 511, 0.01, 1.0),
+    ],
+)
+def test_few_candidates_are_those_that_the_warpers_keep(warp):
+    torch.manual_seed(0)
+    scores = torch.randn(50, 4000) * torch.tensor([2.0, 3.0, 5.0, 9.0, 20.0]).repeat(10)[:, None]
+    whole = warpers(warp)(None, scores)
+    values, ids = narrow(scores[10:], warp)
+    assert torch.equal(torch.full_like(whole[10:], -torch.inf).scatter(1, ids, values), whole[10:])
+
+
+def test_many_candidates_take_the_long_way():
+    flat = torch.zeros(2, 4000)
+    assert narrow(flat, Warp(1.0, 0, 0.9, 0.0)) is None
+    assert narrow(flat, Warp(1.0, 0, 1.0, 0.5)) is None
+    assert narrow(flat, Warp(1.0, 50, 1.0, 0.0)) is None  # all are tied with the last of the fifty
+    assert narrow(torch.randn(2, 4000), Warp(1.0, 600, 1.0, 0.0)) is None
+    assert narrow(torch.randn(2, 4000), Warp(0.5, 0, 1.0, 0.0)) is None
+    assert narrow(torch.randn(2, 400), Warp(0.5, 5, 1.0, 0.0)) is None
+
+
+def test_both_ways_draw_the_same_token(monkeypatch):
+    torch.manual_seed(0)
+    scores = torch.randn(30, 4000) * 5
+    warp, keys = Warp(0.9, 0, 0.9, 0.0), noise.keys([(7, 0, i) for i in range(30)])
+    few = sampling._sample(scores, warp, keys)
+    monkeypatch.setattr(sampling, "narrow", lambda *_: None)
+    many = sampling._sample(scores, warp, keys)
+    assert torch.equal(few[0], many[0])
+    assert torch.allclose(few[1], many[1], atol=1e-5)
 
 
 def test_processors_stand_in_the_order_of_generate(network):
@@ -171,3 +214,13 @@ def test_greedy_rows_beside_sampled_ones_stay_greedy(engine):
     assert mixed[0].tokens == alone
     assert not mixed[0].steps[0].top and len(mixed[2].steps[0].top) == 2
     assert mixed[2].steps[0].rank is not None and mixed[0].steps[0].rank is None
+
+
+def test_figures_of_impossible_tokens_are_finite_where_they_can_be():
+    logits = torch.tensor([[0.0, 1.0, -torch.inf, 2.0]])
+    found = sampling.examine(logits, logits.logsumexp(-1), torch.tensor([1]), [0], 3)[0]
+    probs = logits[0].softmax(-1)
+    rank, entropy, top = found
+    assert rank == 1 and [token for token, _ in top] == [3, 1, 0]
+    assert entropy == pytest.approx(torch.special.entr(probs).sum().item(), abs=1e-6)
+    assert [lp for _, lp in top] == pytest.approx(probs.log()[[3, 1, 0]].tolist(), abs=1e-6)
