@@ -17,12 +17,7 @@ from pydoc_data import topics
 from typing import NamedTuple
 
 HELD_OUT_PER_CENT = 5
-TOPIC_REPEATS = 3
-# Not documentation of the library, or long and about one narrow thing.
-_SKIPPED = {
-    *("ensurepip", "idlelib", "lib2to3", "pydoc_data", "site-packages", "test", "tests", "turtledemo"),
-    *("_pydecimal", "distutils", "tkinter", "turtle"),
-}
+_SKIPPED = {"ensurepip", "idlelib", "lib2to3", "pydoc_data", "site-packages", "test", "tests", "turtledemo"}
 _SHORTEST = 20
 _WIDTH = 64
 _UNDERLINE = re.compile(r"^[*=~^\"'-]{3,}$")
@@ -62,17 +57,11 @@ def documents() -> list[Document]:
 
 
 def split(every: Iterable[Document]) -> Split:
-    """Hold out whole modules, chosen by a hash of the name, less the paragraphs that are trained on too.
-
-    The topics of `help()`, a fifth of the text and the best of it, are trained on `TOPIC_REPEATS` times.
-    """
+    """Hold out whole modules, chosen by a hash of the name, less the paragraphs that are trained on too."""
     train: list[str] = []
     held_out: list[str] = []
     for document in every:
-        if _is_held_out(document.source):
-            held_out.append(document.text)
-        else:
-            train += [document.text] * (TOPIC_REPEATS if document.source == "topics" else 1)
+        (held_out if _is_held_out(document.source) else train).append(document.text)
     known = {paragraph for text in train for paragraph in text.split("\n\n")}
     fresh = ("\n\n".join(p for p in text.split("\n\n") if p not in known) for text in held_out)
     return Split(train, [text for text in fresh if len(text) >= _SHORTEST])

@@ -30,8 +30,8 @@ _PIECES = r" ?\p{L}+| ?\p{N}{1,3}| ?[^\s\p{L}\p{N}]+|\s*[\r\n]+|\s+(?!\S)|\s+"
 class Plan(NamedTuple):
     """What a run is made of; the defaults made the committed weights."""
 
-    steps: int = 2400
-    early: int = 300
+    steps: int = 2700
+    early: int = 320
     rows: int = 3
     window: int = CONTEXT
     vocabulary: int = 3072
