@@ -4,9 +4,10 @@
 NVML, which takes no memory on them; AMD and Apple GPUs are not seen.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from functools import cache
+from itertools import count
 from os import environ
 from typing import Any
 
@@ -14,7 +15,7 @@ import msgspec
 
 from repl import cores
 from repl.config import Config, ConfigError, ModelConfig
-from repl.pool.plan import ReplicaPlan
+from repl.pool.plan import ReplicaPlan, ReplicaStatus
 
 
 class Device(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,6 +106,25 @@ def plan(config: Config) -> list[ReplicaPlan]:
     return plans
 
 
+def place(model: ModelConfig, device: str, running: Collection[ReplicaStatus]) -> ReplicaPlan:
+    """One more replica of ``model`` on ``cuda:N`` or ``cpu``, beside those that run.
+
+    On a CPU it gets one thread and is not kept to a core: the shares were dealt out at the start. Raises
+    ``ConfigError`` for a GPU that is not there.
+    """
+    if device == "cpu":
+        taken = {replica.device for replica in running}
+        device = next(f"cpu:{i}" for i in count() if f"cpu:{i}" not in taken)
+    else:
+        visible = [gpu.id for gpu in gpus()]
+        if device not in visible:
+            there = ", ".join(visible) or "none"
+            raise ConfigError(f"there is no device {device}: visible GPUs: {there}")
+    names = {replica.name for replica in running}
+    name = next(f"{model.name}/{i}" for i in count() if f"{model.name}/{i}" not in names)
+    return ReplicaPlan(name=name, model=model.spec(), device=device, threads=1)
+
+
 def _places(model: ModelConfig, visible: list[str]) -> list[str]:
     """A device for each replica of ``model``."""
     wanted = model.replicas
@@ -119,8 +139,8 @@ def _places(model: ModelConfig, visible: list[str]) -> list[str]:
                 )
         return list(wanted)
     devices = visible or ["cpu"]
-    count = len(devices) if wanted == "auto" else int(wanted)
-    return [devices[i % len(devices)] for i in range(count)]
+    number = len(devices) if wanted == "auto" else int(wanted)
+    return [devices[i % len(devices)] for i in range(number)]
 
 
 @cache

@@ -72,6 +72,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """The models that are chosen at the start, each in a pane; never empty."""
     queue_limit: int = 1024
     """Requests that may wait before new ones are refused."""
+    order: Literal["arrival", "shortest"] = "arrival"
+    """Within a user's requests: by arrival, or the shortest expected answer first, with ageing."""
+    on_loss: Literal["lose", "continue"] = "lose"
+    """An answer whose replica dies ends as lost, or goes on elsewhere where the backend can."""
     theme: str | None = None
     source: Path | None = None
     """The file it was read from."""

@@ -10,7 +10,7 @@ from repl.config.models import DTYPES, Config, ConfigError, ModelConfig, Replica
 from repl.config.source import Item
 from repl.params import ParamError, Value, check, parameter
 
-SETTINGS = ("queue_limit", "theme")
+SETTINGS = ("queue_limit", "order", "on_loss", "theme")
 """Keys that the user's own file lends to every other configuration."""
 TOP = ("models", "compare", "defaults", *SETTINGS)
 MODEL = (
@@ -58,6 +58,8 @@ def settings(top: dict[str, Item]) -> dict[str, object]:
     """The values of ``SETTINGS`` that a file holds."""
     readers: dict[str, Callable[[Item], object]] = {
         "queue_limit": lambda item: item.integer(low=1),
+        "order": lambda item: item.choice(("arrival", "shortest"), "order"),
+        "on_loss": lambda item: item.choice(("lose", "continue"), "on_loss"),
         "theme": lambda item: item.text("the name of a theme"),
     }
     return {key: readers[key](top[key]) for key in SETTINGS if key in top}

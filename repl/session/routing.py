@@ -94,18 +94,23 @@ def resolve(
     for replica in replicas:
         if replica.name == name:
             return {replica.model: name}
-    if match := _DEVICE.fullmatch(name):
-        device = match[2] or f"cuda:{match[1]}"
-        there = dict.fromkeys((r.model for r in replicas if r.device == device), device)
-        chosen = {model: device for model in comparison if model in there}
+    if where := device(name):
+        there = dict.fromkeys((r.model for r in replicas if r.device == where), where)
+        chosen = {model: where for model in comparison if model in there}
         if not there:
             devices = ", ".join(dict.fromkeys(replica.device for replica in replicas)) or "none"
-            raise InputError(f"no replica is on {device}", f"there are replicas on {devices}")
+            raise InputError(f"no replica is on {where}", f"there are replicas on {devices}")
         return dict(chosen or there)
     begun = [model for model in models if name and model.startswith(name)]
     if len(begun) == 1:
         return {begun[0]: None}
     raise _unknown(name, begun, models, replicas)
+
+
+def device(name: str) -> str | None:
+    """``cuda:1`` for ``gpu1``, ``gpu:1`` or itself, ``cpu:0`` for itself; None for what names no device."""
+    match = _DEVICE.fullmatch(name)
+    return None if match is None else match[2] or f"cuda:{match[1]}"
 
 
 def addresses(models: Sequence[str], replicas: Sequence[Replica]) -> dict[str, str]:

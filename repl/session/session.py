@@ -44,6 +44,8 @@ class Session:
         """The models a plain line goes to, in the order of their panes."""
         self.settings: dict[str, Value] = {}
         """What ``/set`` changed; over the models' own defaults."""
+        self.pins: dict[str, str] = {}
+        """Model to the replica or device that is to answer it, from ``/pin``."""
         self.system = ""
         self.template: bool | None = None
         """Apply chat templates; None leaves that to each model's configuration."""
@@ -235,7 +237,7 @@ class Session:
                 number=number,
                 line=line,
                 model=self.models[model],
-                pin=pin,
+                pin=pin or self.pins.get(model),
                 decoding=settings,
                 conversation=self.conversations.of(model),
                 capabilities=self.capabilities(model),
@@ -259,7 +261,12 @@ class Session:
 
         try:
             ticket = self.coordinator.submit(
-                exchange.request, user=self.user, pin=exchange.pin, home=home(exchange.parent), sink=sink
+                exchange.request,
+                user=self.user,
+                pin=exchange.pin,
+                home=home(exchange.parent),
+                on_loss=self.config.on_loss,
+                sink=sink,
             )
         except Refused as refused:
             self._fail(exchange, refused.error)

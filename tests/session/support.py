@@ -113,6 +113,7 @@ class Pool:
         pin=None,
         home=None,
         deadline=None,
+        on_loss="lose",
         sink=None,
     ):
         if self.refusal is not None:

@@ -36,7 +36,7 @@ async def test_every_command_explains_and_names_itself(do):
 
 EXPECTED = (
     "help models use compare set params stop retry edit reset system template replicas restart history export"
-    " copy theme quit"
+    " copy theme quit pin stats"
 )
 
 

@@ -121,3 +121,65 @@ async def test_unknown_device_and_model_failures_are_said(chosen: Config):
         await screen.quiet()
         assert session.exchanges[-1].error.kind == "nan_logits"
         await session.close()
+
+
+async def test_replicas_come_and_go_while_lines_are_answered(chosen: Config):
+    screen = Watcher()
+    async with Coordinator(plans(chosen)) as pool:
+        session = Session(chosen, pool, Store(None))
+        session.listen(screen)
+        await session.run("/replicas add cpu a", screen)
+        await pool.ready()
+        assert [(s.name, s.device) for s in pool.status() if s.model == "a"] == [
+            ("a/0", "cpu:0"),
+            ("a/1", "cpu:3"),
+        ]
+        await session.run("/pin a/1", screen)
+        for _ in range(3):
+            await session.run("@a x", screen)
+            await screen.quiet()
+        assert {x.replica for x in session.exchanges} == {"a/1"}
+        await session.run("/pin off", screen)
+        await session.run("/replicas drain a/0", screen)
+        await session.run("@a y", screen)
+        await screen.quiet()
+        assert session.exchanges[-1].replica == "a/1"
+        await session.close()
+    assert not screen.errors()
+
+
+@pytest.mark.parametrize(
+    "line,said",
+    [
+        ("/replicas add", "on which device"),
+        ("/replicas add gpu77", "no device cuda:77"),
+        ("/replicas add cpu nobody", "no model 'nobody'"),
+        ("/replicas drain gpu9", "no replica 'cuda:9'"),
+        ("/replicas dance", "cannot 'dance'"),
+        ("/pin gpu5", "no replica is on cuda:5"),
+        ("/pin a", "'a' is a model"),
+    ],
+)
+async def test_what_cannot_be_done_to_replicas_is_said(line: str, said: str, chosen: Config):
+    screen = Watcher()
+    async with Coordinator(plans(chosen)) as pool:
+        session = Session(chosen, pool, Store(None))
+        await session.run(line, screen)
+        assert any(said in notice.text for notice in screen.errors())
+        await session.close()
+
+
+async def test_stats_count_what_was_asked(chosen: Config):
+    screen = Watcher()
+    async with Coordinator(plans(chosen)) as pool:
+        session = Session(chosen, pool, Store(None))
+        session.listen(screen)
+        await session.run("one two three", screen)
+        await screen.quiet()
+        await session.run("/stats", screen)
+        table = screen.shown[-1]
+        rows = {row[0]: row[1:] for row in table.rows}
+        assert table.columns == ("", "a", "chat", "gated")
+        assert rows["finished"] == ("1", "1", "0") and rows["generated tokens"] == ("3", "3", "0")
+        assert rows["time to first token"][0] and rows["time to first token"][2] == ""
+        await session.close()

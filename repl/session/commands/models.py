@@ -1,8 +1,7 @@
-"""Commands about models and replicas."""
+"""Commands about models: which there are, and which answer."""
 
 from typing import TYPE_CHECKING
 
-from repl.pool import Refused, ReplicaStatus
 from repl.session.commands.base import Command, model_offers, one_model, say
 from repl.session.errors import InputError
 from repl.session.frontend import FrontEnd, Table
@@ -65,51 +64,6 @@ def _compare_offers(session: "Session", before: "Sequence[str]", begun: str) -> 
         yield "all", "every model"
 
 
-async def _replicas(session: "Session", ui: FrontEnd, argument: str) -> None:
-    rows = tuple(_replica_row(status) for status in session.status())
-    errors = tuple(
-        f"{s.name}: {s.error.message}. {s.error.hint}".rstrip(" .") for s in session.status() if s.error
-    )
-    waiting = f"{session.coordinator.queued()} queued"
-    columns = ("replica", "device", "state", "running", "tok/s", "memory", "restarts", "pid")
-    ui.show(Table(f"replicas, {waiting}", columns, rows, errors))
-
-
-def _replica_row(status: ReplicaStatus) -> tuple[str, ...]:
-    loading = f" {status.loading:.0%}" if status.loading is not None else ""
-    return (
-        status.name,
-        status.device,
-        f"{status.state}{loading}" + (f": {status.detail}" if status.detail else ""),
-        f"{status.running}/{status.slots}",
-        f"{status.tokens_per_second:.0f}",
-        f"{status.memory / 1e9:.1f} GB" if status.memory else "",
-        str(status.restarts),
-        str(status.pid or ""),
-    )
-
-
-async def _restart(session: "Session", ui: FrontEnd, argument: str) -> None:
-    if not argument:
-        raise InputError(
-            "which replica?", f"/restart NAME, of {', '.join(r.name for r in session.replicas())}"
-        )
-    say(ui, f"restarting {argument}")
-    try:
-        await session.coordinator.restart(argument)
-    except Refused as refused:
-        raise InputError(refused.error.message, refused.error.hint) from None
-
-
-def _replica_offers(session: "Session", before: "Sequence[str]", begun: str) -> "Iterable[Offer]":
-    if before:
-        return
-    for status in session.status():
-        yield status.name, f"{status.device}, {status.state}"
-    for model in session.models:
-        yield model, "all its replicas"
-
-
 def _first_model(session: "Session", before: "Sequence[str]", begun: str) -> "Iterable[Offer]":
     return () if before else model_offers(session, before, begun)
 
@@ -123,13 +77,5 @@ COMMANDS = (
         help="send each line to several models, side by side",
         handler=_compare,
         offers=_compare_offers,
-    ),
-    Command(name="replicas", help="show the replicas: device, state, load, memory", handler=_replicas),
-    Command(
-        name="restart",
-        usage="REPLICA | MODEL",
-        help="restart a replica, or all of a model",
-        handler=_restart,
-        offers=_replica_offers,
     ),
 )

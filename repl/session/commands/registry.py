@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from repl.params import nearest
 from repl.session import routing
-from repl.session.commands import answers, models, records, screen, settings
+from repl.session.commands import answers, models, pool, records, screen, settings
 from repl.session.commands.base import Command, Completion, Offer
 from repl.session.errors import InputError
 from repl.session.frontend import FrontEnd, Table, Text
@@ -49,6 +49,7 @@ COMMANDS: tuple[Command, ...] = (
     *models.COMMANDS,
     *settings.COMMANDS,
     *answers.COMMANDS,
+    *pool.COMMANDS,
     *records.COMMANDS,
     *screen.COMMANDS,
 )
