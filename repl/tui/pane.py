@@ -116,7 +116,7 @@ class Pane(LineView):
         self._replicas = tuple(replicas)
         if before != [(r.device, r.state, r.loading, r.detail, r.error) for r in replicas]:
             self._describe_condition()
-            self.refresh()
+            self.redraw_header()
         if waiting != self._waiting:
             self._waiting = waiting
             for exchange in self.running:
@@ -177,11 +177,11 @@ class Pane(LineView):
 
     def _on_focus(self, event: events.Focus) -> None:
         super()._on_focus(event)
-        self.refresh()
+        self.redraw_header()
 
     def _on_blur(self, event: events.Blur) -> None:
         super()._on_blur(event)
-        self.refresh()
+        self.redraw_header()
 
     async def _on_key(self, event: events.Key) -> None:
         if event.is_printable and event.character not in (None, "?"):

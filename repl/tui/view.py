@@ -5,7 +5,6 @@ sight and otherwise stays where it is, with a mark that there is more; it redraw
 and text selected with the mouse comes out as it was written, without the breaks of wrapping.
 """
 
-from collections.abc import Iterable
 from typing import ClassVar
 
 from rich.cells import cell_len
@@ -53,6 +52,7 @@ class LineView(Widget, can_focus=True):
         self._rows: list[Row] = []
         self._strips: dict[Row, Strip] = {}
         self._styles: dict[str, Style] = {}
+        self._header: Strip | None = None
 
     # -- what is shown ---------------------------------------------------------------------------------------
 
@@ -96,6 +96,11 @@ class LineView(Widget, can_focus=True):
             height = differ[-1] - differ[0] + 1
             self.refresh(Region(0, differ[0] + self.HEADER, self.size.width, height))
 
+    def redraw_header(self) -> None:
+        """Make the row that does not scroll anew."""
+        self._header = None
+        self.refresh(Region(0, 0, self.size.width, self.HEADER))
+
     # -- scrolling -------------------------------------------------------------------------------------------
 
     def scroll_rows(self, rows: int) -> None:
@@ -135,6 +140,7 @@ class LineView(Widget, can_focus=True):
 
     def _on_resize(self, event: events.Resize) -> None:
         self._strips.clear()
+        self._header = None
         self._rows = []
         self.redraw()
         self.refresh()
@@ -159,21 +165,37 @@ class LineView(Widget, can_focus=True):
         super().notify_style_update()
         self._styles.clear()
         self._strips.clear()
+        self._header = None
 
     def style_of(self, name: str) -> Style:
-        """The Rich style of a name such as ``foot``; unknown and empty names are plain."""
+        """The Rich style of a name such as ``foot``; the empty name is plain."""
         style = self._styles.get(name)
         if style is None:
-            known = f"view--{name}" in self.COMPONENT_CLASSES
-            style = self.get_component_rich_style(f"view--{name}") if known else self.rich_style
+            style = self.get_component_rich_style(f"view--{name}") if name else self.rich_style
             self._styles[name] = style
         return style
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """The rows of ``crop``; a view has no border, so it does without the costly cache of decorations."""
+        background = self.background_colors[1]
+        filters = self.get_line_filters()
+        strips = []
+        for y in crop.line_range:
+            strip = self.render_line(y)
+            for line_filter in filters:
+                strip = strip.apply_filter(line_filter, background)
+            strips.append(strip)
+        if crop.column_span != (0, self.size.width):
+            strips = [strip.crop(*crop.column_span) for strip in strips]
+        return strips
 
     def render_line(self, y: int) -> Strip:
         """Row ``y`` of the widget."""
         index = y - self.HEADER
         if index < 0:
-            return self.header_strip()
+            if self._header is None:
+                self._header = self.header_strip()
+            return self._header
         if index >= len(self._rows):
             return self._blank()
         row = self._rows[index]
@@ -188,10 +210,10 @@ class LineView(Widget, can_focus=True):
 
     def header_strip(self) -> Strip:
         """The row that does not scroll; only where ``HEADER`` is not 0."""
-        return Strip.blank(self.size.width, self.rich_style)
+        return Strip.blank(self.size.width, self.style_of(""))
 
     def _blank(self) -> Strip:
-        strip = Strip.blank(self.size.width, self.rich_style)
+        strip = Strip.blank(self.size.width, self.style_of(""))
         if not self._rows:
             return strip
         last = self._rows[-1]  # dragging below the text selects to its end
@@ -199,33 +221,39 @@ class LineView(Widget, can_focus=True):
 
     def _strip(self, row: Row) -> Strip:
         width = self.size.width
-        body = Strip(list(self._segments(row))).apply_offsets(row.start, row.y)
-        style = self.style_of(row.lead_style)
         lead = " " * self.MARGIN + _fit(row.lead, row.indent)
-        at_start = style + Style.from_meta({"offset": (row.start, row.y)})
+        at_start = self.style_of(row.lead_style) + _offset(row.start, row.y)
         segments = [Segment(char, at_start) for char in lead]  # one by one: each cell is the row's start
-        segments += body
-        if row.caret:
-            segments.append(Segment(CARET, self.style_of("muted")))
-        return Strip(segments).adjust_cell_length(width, self.rich_style)
-
-    def _segments(self, row: Row) -> Iterable[Segment]:
+        text = _clip(row.text, self.row_width - row.indent)
+        used = cell_len(lead) + cell_len(text)
+        text = text.replace("\u00a0", " ")  # looks the same, and does when a terminal's own copy is pasted
         spans = row.spans
         selection = self.text_selection
         if selection is not None and (chosen := _selected(selection, row)) is not None:
             spans = (*spans, Span(*chosen, "selection"))
-        room = self.row_width - row.indent
-        text = row.text if cell_len(row.text) <= room else _clip(row.text, room)
-        text = text.replace("\u00a0", " ")  # looks the same, and does when a terminal's own copy is pasted
-        for piece in pieces(0, len(text), row.style, spans):
-            yield Segment(text[piece.start : piece.end], self.style_of(piece.style))
+        for start, end, name in pieces(0, len(text), row.style, spans):
+            style = self.style_of(name) + _offset(row.start + start, row.y)
+            segments.append(Segment(text[start:end], style))
+        if row.caret and used < width:
+            segments.append(Segment(CARET, self.style_of("muted")))
+            used += 1
+        segments.append(Segment(" " * max(0, width - used), self.style_of("")))
+        return Strip(segments, max(used, width)) if used <= width else Strip(segments).crop(0, width)
 
     def _with_more(self, strip: Strip) -> Strip:
         width = self.size.width
         mark = MORE if width >= 2 * len(MORE) else "▼"
-        segments = [Segment(mark[:width], self.style_of("more")), Segment(" " * self.MARGIN, self.rich_style)]
+        segments = [
+            Segment(mark[:width], self.style_of("more")),
+            Segment(" " * self.MARGIN, self.style_of("")),
+        ]
         marked = [strip.crop(0, max(0, width - len(mark) - self.MARGIN)), Strip(segments)]
         return Strip.join(marked).adjust_cell_length(width)
+
+
+def _offset(x: int, y: int) -> Style:
+    """Tells Textual's mouse selection which character of the transcript a cell shows."""
+    return Style.from_meta({"offset": (x, y)})
 
 
 def _selected(selection: Selection, row: Row) -> tuple[int, int] | None:
@@ -239,6 +267,8 @@ def _selected(selection: Selection, row: Row) -> tuple[int, int] | None:
 
 def _clip(text: str, room: int) -> str:
     """``text`` without what hangs over ``room`` cells."""
+    if cell_len(text) <= room:
+        return text
     used = 0
     for index, char in enumerate(text):
         used += cell_len(char)

@@ -81,6 +81,9 @@ def settings(params: Params) -> str:
     return join(first, *rest, f"max {params.max_new}")
 
 
-def named(models: Sequence[str], between: str = " and ") -> str:
+def named(models: Sequence[str]) -> str:
     """Up to three models by name, more by their number."""
-    return between.join(map(visible_line, models)) if len(models) <= 3 else f"{len(models)} models"
+    if len(models) > 3:
+        return f"{len(models)} models"
+    *first, last = map(visible_line, models)
+    return f"{', '.join(first)} and {last}" if first else last
