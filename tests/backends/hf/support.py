@@ -1,5 +1,6 @@
 """Tiny random models of many kinds, and a driver that checks the engine's protocol while it runs."""
 
+import json
 from collections import defaultdict
 from dataclasses import dataclass, field
 
@@ -57,10 +58,7 @@ def byte_fallback():
     )
     tok.train_from_iterator(TEXT[:2] * 20, trainer)
     # Bytes are ordinary entries of the vocabulary, not special tokens.
-    state = tok.to_str()
-    import json
-
-    data = json.loads(state)
+    data = json.loads(tok.to_str())
     data["added_tokens"] = [entry for entry in data["added_tokens"] if entry["content"] in SPECIAL]
     return wrap(Tokenizer.from_str(json.dumps(data)))
 
