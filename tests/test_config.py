@@ -41,6 +41,8 @@ def fault(folder: Path, text: str | bytes) -> str:
 
 FULL = """
 queue_limit: 50
+order: shortest
+on_loss: continue
 theme: dusk
 compare: [b, a]
 defaults: {temperature: 0.5, max_new: 10}
@@ -65,6 +67,7 @@ class TestReading:
     def test_every_key_arrives(self, folder: Path) -> None:
         config = load(folder, FULL)
         assert (config.name, config.queue_limit, config.theme) == ("my", 50, "dusk")
+        assert (config.order, config.on_loss) == ("shortest", "continue")
         assert config.compare == ("b", "a") and list(config.models) == ["a", "b"]
         b = config.models["b"]
         assert b.path == f"{folder}/mt/best.pt:{folder}/mt/last.pt"
@@ -164,6 +167,10 @@ FAULTS = {
         r"x\.path: YAML reads on as true or false: put it in quotes",
     ),
     "bad value": (HEAD + "queue_limit: 0", r"my\.yaml:3: queue_limit: '0' is not allowed: .*at least 1"),
+    "bad order": (
+        HEAD + "order: longest",
+        r"my\.yaml:3: order: unknown order 'longest': .*arrival, shortest",
+    ),
     "bad dtype": (
         "models: {x: {path: runs/early, dtype: fp16}}",
         r"x\.dtype: unknown dtype 'fp16': .*there are auto, float32, float16, bfloat16",
