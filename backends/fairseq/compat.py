@@ -21,9 +21,6 @@ from typing import Any
 
 from backends.fairseq import safe_load
 
-VERSION = "0.12.2"
-"""The release the mends are written for."""
-
 _lock = threading.Lock()
 _mended = False
 

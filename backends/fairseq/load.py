@@ -89,7 +89,7 @@ def load(spec: ModelSpec, device: str, progress: Progress) -> Model:
                     _check(spec, path, config, folder)
                 progress("weights", done)
                 network, task = networks.build(spec, path, state, config, task)
-            loaded.append(networks.prepared(network, config, device, dtype))
+            loaded.append(networks.prepared(network, device, dtype))
     assert config is not None and task is not None
     return _assemble(spec, chosen, loaded, config, task, paths, folder, torch.device(device), dtype)
 

@@ -1,5 +1,6 @@
 """Reads checkpoint files and builds the networks in them, each failure in words for the user."""
 
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,9 @@ def read(spec: ModelSpec, path: Path, overrides: dict[str, Any]) -> tuple[dict[s
             spec, path, f"it asks for '{error.name}', which no fairseq checkpoint needs"
         ) from None
     except OSError as error:
-        raise BackendError("missing_file", f"{path} cannot be read: {first_line(error)}") from None
+        raise BackendError(
+            "missing_file", f"{path} cannot be read: {first_line(error)}", "check its permissions"
+        ) from None
     except Exception as error:
         if is_out_of_memory(error):
             raise _out_of_memory(spec, "the machine", error) from None
@@ -93,14 +96,11 @@ def build(spec: ModelSpec, path: Path, state: dict[str, Any], config: Any, task:
         ) from None
 
 
-def prepared(network: Any, config: Any, device: str, dtype: str) -> Any:
+def prepared(network: Any, device: str, dtype: str) -> Any:
     """Ready for inference, in its dtype and on its device."""
-    from omegaconf import open_dict
-
-    with open_dict(config):
-        config.generation.no_beamable_mm = True  # it supposes one beam width for good
     network.eval()
-    network.prepare_for_inference_(config)
+    # Of the settings that were saved none counts but this: the fast path supposes one beam width for good.
+    network.prepare_for_inference_(Namespace(generation=Namespace(no_beamable_mm=True)))
     for module in network.modules():
         _release_copies(module)
     try:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from backends.base import BackendError
 from backends.fairseq.load import Model
 from repl.messages import Request
+from repl.params import changed
 
 _NAMED = 5
 """Unknown words that a note lists."""
@@ -46,7 +47,7 @@ def build(model: Model, request: Request) -> Prompt:
     notes = _unknown_words(unknown + unknown_forced)
     start = len(ids) if model.causal else 0
     limit = min(params.max_new, model.max_target - 1 - start)
-    if limit < params.max_new:
+    if limit < params.max_new and "max_new" in changed(params):
         notes.append(f"max_new is {limit} here: the model has {model.max_target} positions")
     if len(forced) > limit:
         raise BackendError(

@@ -43,6 +43,29 @@ def test_a_strict_interpreter_loads_it_and_stays_as_it_was() -> None:
     assert (done.stdout, done.stderr, done.returncode) == ("untouched\n", "", 0)
 
 
+PURE = """
+import sys
+for name in ("fairseq.libbleu", "fairseq.libbase", "fairseq.libnat", "fairseq.data.data_utils_fast",
+             "fairseq.data.token_block_utils_fast"):
+    sys.modules[name] = None
+from backends.fairseq import Fairseq
+from repl.messages import ModelSpec, Request
+from repl.params import Params
+for name, prompt in (("num2digits", "two hundred and five"), ("numlm", "two hundred and five is")):
+    spec = ModelSpec(name=name, backend="fairseq", path=f"repl/demo/models/{name}")
+    engine = Fairseq.load(spec, "cpu", 1, lambda stage, fraction: None)
+    engine.admit(Request(model=name, prompt=prompt, params=Params(max_new=8, beam=2)))
+    while not (events := engine.step()) or not hasattr(events[-1], "reason"):
+        pass
+    print(events[-1].text)
+"""
+
+
+def test_an_install_without_a_compiler_answers() -> None:
+    done = run("-c", PURE)
+    assert (done.stdout, done.stderr) == ("2 0 5\n2 0 5\n", "")
+
+
 def test_the_launcher_runs_a_tool_of_fairseq(tmp_path: Path) -> None:
     (tmp_path / "train").write_text("a b a\nc\n")
     tool = ["-m", "backends.fairseq.compat", "fairseq_cli.preprocess:cli_main"]

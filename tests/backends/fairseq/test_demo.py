@@ -1,6 +1,6 @@
 """The demo models through this backend, against what fairseq's own command line tool prints."""
 
-from tests.backends.fairseq.support import Told, load, request
+from tests.backends.fairseq.support import Library, Told, load, request
 
 # isort: split
 import math
@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from backends.fairseq.engine import FairseqEngine
+from backends.fairseq.sampling import Cut, KeyedSampling
 from repl.demo import number_words
 
 ROOT = Path(__file__).parents[3]
@@ -100,6 +101,21 @@ def test_a_language_model_scores_as_fairseq_interactive_prints(numlm: FairseqEng
     for line, expected in zip(lines, printed, strict=True):
         told = Told(numlm, request(line, max_new=30 - len(line.split()), beam=3, n=3))
         assert_printed(told, expected, prompt=line)
+
+
+def test_samples_that_end_at_different_steps_equal_one_call(num2digits: FairseqEngine) -> None:
+    """fairseq drops a row that is complete, and the others move up."""
+    library = Library(MODELS / "num2digits" / "model.pt")
+    settings = {"beam": 1, "temperature": 6.0, "max_len_b": 20}
+    for line in LINES[4:]:
+        told = Told(num2digits, request(line, max_new=20, temperature=6.0, seed=6, n=8))
+        search = KeyedSampling(library.task.target_dictionary, 6, 0, 0, Cut())
+        found = [h[0] for h in library.generate(line, rows=8, search=search, **settings)]
+        assert len({len(f["tokens"]) for f in found}) > 2
+        hypotheses = told.finished.hypotheses
+        assert [list(h.tokens) for h in hypotheses] == [f["tokens"].tolist() for f in found]
+        assert [list(h.token_scores) for h in hypotheses] == [f["positional_scores"].tolist() for f in found]
+        assert told.finished.text == hypotheses[0].text
 
 
 def test_the_demo_answers_right(num2digits: FairseqEngine, numlm: FairseqEngine) -> None:

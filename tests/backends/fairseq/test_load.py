@@ -15,6 +15,7 @@ import torch
 from backends import fingerprint, registry
 from backends.base import Backend, BackendError
 from backends.fairseq import Fairseq
+from backends.fairseq.engine import FairseqEngine
 from repl.messages import Error
 from repl.params import PARAMETERS
 
@@ -233,6 +234,24 @@ def test_dtypes(translation: Path) -> None:
     engine = load(translation, dtype="bfloat16")
     assert engine.capabilities.dtype == "bfloat16"
     assert Told(engine, request("w1 w2", beam=2)).steps
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("dtype", ["auto", "float16", "bfloat16"])
+def test_on_a_gpu(translation: Path, dtype: str) -> None:
+    engine = Fairseq.load(spec(translation, dtype=dtype), "cuda:0", 1, lambda stage, fraction: None)
+    assert isinstance(engine, FairseqEngine)
+    for params in (
+        {"beam": 3, "n": 3},
+        {"temperature": 1.0, "seed": 1, "top_p": 0.9},
+        {"no_repeat_ngram": 2},
+    ):
+        assert Told(engine, request("w1 w2", logprobs=2, **params)).steps
+    on_cpu = Told(load(translation), request("w1 w2", temperature=1.0, seed=1))
+    on_gpu = Told(engine, request("w1 w2", temperature=1.0, seed=1))
+    if dtype == "auto":
+        assert on_gpu.tokens == on_cpu.tokens
 
 
 def test_a_missing_package_says_how_to_install_it(translation: Path, monkeypatch: pytest.MonkeyPatch) -> None:
