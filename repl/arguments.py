@@ -220,3 +220,6 @@ def _answers(parser: argparse.ArgumentParser) -> None:
     answers.add_argument(
         "--trace", metavar="FILE", help="write what the coordinator does, one JSON object a line"
     )
+    answers.add_argument(
+        "--metrics-port", type=int, metavar="N", help="serve Prometheus figures on this loopback port"
+    )

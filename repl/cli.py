@@ -177,6 +177,7 @@ def _common(said: argparse.Namespace) -> dict[str, Any]:
         "system": said.system,
         "template": said.template,
         "trace": Path(said.trace) if said.trace else None,
+        "metrics_port": said.metrics_port,
     }
 
 

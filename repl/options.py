@@ -30,6 +30,8 @@ class Options:
     """Write nothing to the record."""
     trace: Path | None = None
     """Write what the coordinator does to this file, one JSON object a line."""
+    metrics_port: int | None = None
+    """Serve Prometheus figures on this port of the loopback interface."""
 
 
 @dataclass(frozen=True, kw_only=True)

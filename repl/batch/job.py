@@ -3,8 +3,8 @@
 import asyncio
 import os
 import stat
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
@@ -19,10 +19,9 @@ from repl.batch.runner import WINDOW, Asked, Digest, Runner, dishonoured
 from repl.batch.source import Item, items
 from repl.config import Config, ModelConfig
 from repl.devices import plan
+from repl.opening import open_pool
 from repl.options import BatchOptions
 from repl.params import Value, changed
-from repl.pool import Coordinator
-from repl.pool.trace import Trace
 from repl.session.decoding import decoding
 from repl.streams import Feed
 
@@ -77,42 +76,28 @@ async def _answer_all(
     if first is None:
         return
     plans = plan(msgspec.structs.replace(config, models=dict(models)))
-    with _trace(options.trace) as trace:
-        async with Coordinator(plans, queue_limit=2 * WINDOW, trace=trace) as coordinator:
-            coordinator.watch(shown.replica)
-            asked = Asked(
-                models={
-                    name: msgspec.structs.replace(model, template=_template(model, options))
-                    for name, model in models.items()
-                },
-                settings=_without_seed(options.settings),
-                seed=output.seed,
-                system=options.system,
-            )
-            runner = Runner(coordinator, asked, output, writer(options.format, len(models)), shown)
-            try:
-                await runner.run(_chain(first, lines), digest)
-            except BrokenPipeError:
-                raise
-            except OSError as error:
-                raise BatchError(
-                    f"{error.strerror} ({options.output or 'output'}, after {output.mark.lines:,} lines)",
-                    "put that right and run the same command again",
-                    code=exits.SOME_FAILED,
-                ) from None
-
-
-@contextmanager
-def _trace(path: Path | None) -> Iterator[Trace | None]:
-    if path is None:
-        yield None
-        return
-    try:
-        trace = Trace(path)
-    except OSError as error:
-        raise BatchError(f"{path}: {error.strerror}", "name another --trace") from None
-    with closing(trace):
-        yield trace
+    async with open_pool(config, options, plans, 2 * WINDOW) as coordinator:
+        coordinator.watch(shown.replica)
+        asked = Asked(
+            models={
+                name: msgspec.structs.replace(model, template=_template(model, options))
+                for name, model in models.items()
+            },
+            settings=_without_seed(options.settings),
+            seed=output.seed,
+            system=options.system,
+        )
+        runner = Runner(coordinator, asked, output, writer(options.format, len(models)), shown)
+        try:
+            await runner.run(_chain(first, lines), digest)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise BatchError(
+                f"{error.strerror} ({options.output or 'output'}, after {output.mark.lines:,} lines)",
+                "put that right and run the same command again",
+                code=exits.SOME_FAILED,
+            ) from None
 
 
 def _template(model: ModelConfig, options: BatchOptions) -> bool:

@@ -44,22 +44,8 @@ async def _main(config: Config, options: Options) -> int:
 
 @asynccontextmanager
 async def open_session(config: Config, options: Options) -> AsyncIterator[Session]:
-    """Start the replicas and open the record, without waiting for either; close both at the end."""
-    from repl.devices import plan
-    from repl.pool import Coordinator
-    from repl.session.session import Session
-    from repl.session.store import Store, default_path
+    """A session; the pool and the record are imported only now, after the first frame."""
+    from repl import opening
 
-    store = Store(None if options.no_record else default_path())
-    async with Coordinator(plan(config), queue_limit=config.queue_limit) as coordinator:
-        session = Session(config, coordinator, store)
-        session.settings.update(options.settings)
-        session.system = options.system
-        if options.template is not None:
-            session.template = options.template
-        if options.resume:
-            await session.resume()
-        try:
-            yield session
-        finally:
-            await session.close()
+    async with opening.open_session(config, options) as session:
+        yield session
