@@ -11,7 +11,7 @@ from repl.messages import Event, Failed, Finished, Lost, Rewound, Started, Step,
 from repl.session.safe import visible, visible_line
 from repl.tui.lines import Line
 from repl.tui.transcript import Block
-from repl.tui.words import join, seconds
+from repl.tui.words import foot, seconds
 
 if TYPE_CHECKING:
     from repl.session.exchange import Exchange
@@ -64,11 +64,9 @@ class AnswerBlock(Block):
     def update_foot(self, where: str = "", waiting: int = 0) -> None:
         """Write the lines under the answer anew."""
         exchange = self.exchange
-        foot = self._foot_when_done() if exchange.done else [Line(running(exchange, where, waiting), "foot")]
-        foot += [Line(visible_line(note), "note", "note: ") for note in exchange.notes]
-        foot.append(Line())
-        if [(line.text, line.style) for line in foot] != [(line.text, line.style) for line in self.foot]:
-            self.foot = foot
+        lines = self._foot_when_done() if exchange.done else [Line(running(exchange, where, waiting), "foot")]
+        lines += [Line(visible_line(note), "note", "note: ") for note in exchange.notes]
+        self.foot = [*lines, Line()]
 
     def _foot_when_done(self) -> list[Line]:
         exchange = self.exchange
@@ -90,14 +88,14 @@ def running(exchange: Exchange, where: str, waiting: int) -> str:
     """The foot of an answer that is not complete: its stage, where it runs, its number."""
     number = f"#{exchange.id}"
     if exchange.ticket is not None and exchange.ticket.stopping:
-        return join("◐ stopping", number)
+        return foot("◐ stopping", number)
     match exchange.state:
         case "queued":
-            return join("○ queued", f"{waiting} waiting" if waiting > 1 else "", number)
+            return foot("○ queued", f"{waiting} waiting" if waiting > 1 else "", number)
         case "placed":
-            return join("◐ reading the prompt", where, number)
+            return foot("◐ reading the prompt", where, number)
         case _:
-            return join("● answering", where, number)
+            return foot("● answering", where, number)
 
 
 def figures(exchange: Exchange) -> str:
@@ -112,7 +110,7 @@ def figures(exchange: Exchange) -> str:
         end = "■ " + STOPPED.get(exchange.finish, "stopped")
     else:
         end = SOFTENED.get(exchange.finish, "")
-    return join(
+    return foot(
         end if exchange.state == "stopped" else "",
         f"{steps} tok",
         f"{rate:.0f} tok/s" if rate is not None else "",

@@ -127,7 +127,9 @@ def summary(replicas: Sequence[ReplicaStatus]) -> Words:
     words: list[tuple[str, str]] = [(f" {plural(len(replicas), 'replica')}", "muted")]
     up = sum(r.state in ("ready", "busy") for r in replicas)
     words += [("  ●", "success"), (f" {up} up", "muted")]
-    for state in ("starting", "loading", "restarting", "failed", "stopped"):
+    for state in SIGNS:
+        if state in ("ready", "busy"):
+            continue
         count = sum(r.state == state for r in replicas)
         if count:
             words += [(f"  {SIGNS[state].glyph}", SIGNS[state].style), (f" {count} {state}", "muted")]

@@ -24,6 +24,7 @@ SIGNS: Mapping[State, Sign] = {
     "loading": Sign("◐", "warning"),
     "ready": Sign("●", "success"),
     "busy": Sign("●", "success"),
+    "draining": Sign("◐", "muted"),
     "failed": Sign("✗", "error"),
     "restarting": Sign("◐", "warning"),
     "stopped": Sign("○", "muted"),
@@ -34,7 +35,12 @@ SHORT = {"temperature": "temp", "max_new": "max", "length_penalty": "lenpen", "r
 
 
 def join(*parts: str) -> str:
-    """The parts that are not empty, with dots between them; a row breaks at the dots only."""
+    """The parts that are not empty, with dots between them."""
+    return " · ".join(part for part in parts if part)
+
+
+def foot(*parts: str) -> str:
+    """As ``join``, made so that a row breaks after a dot only."""
     return "\u00a0· ".join(part.replace(" ", "\u00a0") for part in parts if part)
 
 
