@@ -1,14 +1,14 @@
-"""Ends a program that has no user in front of it when the system says so: batch runs and the pipe mode."""
+"""Ends the program in good order when the system says so: batch runs, pipes and line mode."""
 
 import asyncio
 import os
 import signal
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def run(main: Coroutine[object, object, int]) -> int:
+def run(main: Coroutine[object, object, int], ending: Sequence[signal.Signals] = ENDING) -> int:
     """What ``main`` returns, or 128 + the number of the signal that cancelled it, as shells have it.
 
     A second signal does not wait for the clean-up. A signal that was ignored at the start, as under
@@ -26,7 +26,7 @@ def run(main: Coroutine[object, object, int]) -> int:
             caught.append(number)
             task.cancel()
 
-        heeded = [number for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN]
+        heeded = [number for number in ending if signal.getsignal(number) is not signal.SIG_IGN]
         for number in heeded:
             loop.add_signal_handler(number, end, number)
         try:

@@ -31,8 +31,8 @@ class View(Protocol):
 class InOrder:
     """A ``Listener`` that passes one answer on as it streams and keeps the others' events until it ends.
 
-    ``strict`` goes by the order of asking whatever happens. Otherwise an answer nobody has begun to give does
-    not hold up one that is there.
+    ``strict`` goes by the order of asking whatever happens. Otherwise an answer that still waits for a
+    replica does not hold up one that is there.
     """
 
     def __init__(self, view: View, *, strict: bool) -> None:
@@ -84,8 +84,12 @@ class InOrder:
     def _choose(self) -> Exchange | None:
         if self._strict:
             return self._waiting[0] if self._waiting else None
-        ready = (x for x in self._waiting if x.done or x.answer.steps)
-        return next(ready, None)
+        for exchange in self._waiting:
+            if exchange.done or exchange.answer.steps:
+                return exchange
+            if exchange.state == "placed":  # about to begin
+                return None
+        return None
 
     def _finish(self) -> None:
         assert self._shown is not None

@@ -27,6 +27,9 @@ class PipeView:
         self.outlet = outlet
         self.failed = 0
         """Lines and answers that failed."""
+        self.answered = 0
+        self.models: set[str] = set()
+        """Who was asked."""
         self.line = 0
         """Number of the line of input that is being obeyed."""
         self._lines: dict[Exchange, int] = {}
@@ -34,12 +37,13 @@ class PipeView:
     def asked(self, exchange: Exchange, *, several: bool) -> None:
         """The present line was sent to a model, one of ``several`` perhaps."""
         self._lines[exchange] = self.line
+        self.models.add(exchange.model)
 
     def end(self, exchange: Exchange) -> None:
         """Count."""
         del self._lines[exchange]
-        if exchange.state in ("failed", "lost"):
-            self.failed += 1
+        self.failed += exchange.state in ("failed", "lost")
+        self.answered += exchange.state == "finished"
 
     def notice(self, notice: Notice) -> None:
         """Show it; an error is a failure."""

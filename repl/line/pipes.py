@@ -70,8 +70,9 @@ class Pipe:
             return exits.READER_GONE
         if not self._view.failed:
             return exits.OK
-        loaded = any(status.capabilities is not None for status in self._session.status())
-        return exits.SOME_FAILED if loaded else exits.NO_MODEL
+        asked = [s for s in self._session.status() if s.model in self._view.models]
+        hopeless = asked and not self._view.answered and all(s.state == "failed" for s in asked)
+        return exits.NO_MODEL if hopeless else exits.SOME_FAILED
 
     async def _read(self) -> None:
         async for line in Feed(STDIN):

@@ -4,6 +4,7 @@ All texts that come from outside are made safe here.
 """
 
 from collections.abc import Sequence
+from itertools import zip_longest
 
 from prompt_toolkit.utils import get_cwidth
 
@@ -16,6 +17,9 @@ from repl.session.frontend import Notice, Output, Table
 from repl.session.safe import visible, visible_line
 
 GAP = "  "
+NARROWEST = 12
+"""Columns below which a table's column is not squeezed."""
+RESET = "\x1b[0m"
 FINISHES = {"length": "stopped at max_new", "stop": "at a stop string"}
 STOPS = {"user": "stopped", "deadline": "out of time", "closing": "stopped on leaving"}
 
@@ -60,28 +64,45 @@ def remarks(exchange: Exchange) -> list[str]:
     return lines
 
 
-def plain(output: Output) -> str:
-    """What a command shows, as lines."""
+def plain(output: Output, columns: int | None = None) -> str:
+    """What a command shows, as lines; tables in at most so many columns of the terminal, if they can be."""
     if isinstance(output, Notice):
         sign = {"info": "", "warning": "! ", "error": "✗ "}[output.level]
         hint = f"\n  {visible(output.hint)}" if output.hint else ""
         return f"{sign}{visible(output.text)}{hint}"
     if isinstance(output, Table):
-        return "\n".join([*_table(output), *map(visible, output.notes)])
+        return "\n".join([*_table(output, columns), *map(visible, output.notes)])
     return visible(output.text.rstrip("\n"))
 
 
-def _table(table: Table) -> list[str]:
+def _table(table: Table, columns: int | None) -> list[str]:
     rows = [[visible_line(cell) for cell in row] for row in (table.columns, *table.rows)]
-    widths = [max(get_cwidth(cell) for cell in column) for column in zip(*rows, strict=True)]
-    head, *body = [_row(row, widths) for row in rows]
-    return [head, _row(["─" * width for width in widths], widths), *body]
+    widths = [max(map(get_cwidth, column)) for column in zip(*rows, strict=True)]
+    if columns is not None:
+        widths = _narrowed(widths, columns - len(GAP) * (len(widths) - 1))
+    head, *body = [line for row in rows for line in _row(row, widths)]
+    return [head, *_row(["─" * width for width in widths], widths), *body]
 
 
-def _row(cells: Sequence[str], widths: Sequence[int]) -> str:
-    """Cells padded to so many columns of the terminal, which may differ from their number of characters."""
-    padded = (cell + " " * (width - get_cwidth(cell)) for cell, width in zip(cells, widths, strict=True))
-    return GAP.join(padded).rstrip()
+def _narrowed(widths: list[int], room: int) -> list[int]:
+    """Take from the widest column until all fit, but leave each what a word needs."""
+    widths = list(widths)
+    while sum(widths) > room and max(widths) > NARROWEST:
+        widths[widths.index(max(widths))] -= 1
+    return widths
+
+
+def _row(cells: Sequence[str], widths: Sequence[int]) -> list[str]:
+    """Cells side by side, each wrapped to its column's width.
+
+    Widths are columns of the terminal, of which a character may take none, one or two.
+    """
+    wrapped = [wrap(cell, width, words=True) for cell, width in zip(cells, widths, strict=True)]
+    lines = []
+    for parts in zip_longest(*wrapped, fillvalue=""):
+        padded = (part + " " * (width - get_cwidth(part)) for part, width in zip(parts, widths, strict=True))
+        lines.append(GAP.join(padded).rstrip())
+    return lines
 
 
 def replicas(model: str, statuses: Sequence[ReplicaStatus]) -> str:
@@ -123,3 +144,49 @@ def cut(text: str, width: int) -> str:
             break
         kept += character
     return kept + "…"
+
+
+def wrap(text: str, columns: int, *, words: bool = False) -> list[str]:
+    """``text`` in rows of at most ``columns`` columns, cut anywhere as a terminal would or between words."""
+    rows, row, used = [], "", 0
+    for character in text:
+        width = get_cwidth(character)
+        if used + width > columns and row:
+            kept, _, carried = row.rpartition(" ") if words and character != " " else ("", "", "")
+            rows.append(kept or row)
+            row = carried if kept else ""
+            used = get_cwidth(row)
+            if words and character == " ":
+                continue
+        row += character
+        used += width
+    return [*rows, row]
+
+
+class Style:
+    """What sets headings and remarks apart from answers: terminal styles, or nothing."""
+
+    def __init__(self, *, colour: bool) -> None:
+        self._colour = colour
+
+    def name(self, text: str) -> str:
+        """A model's name over its answer."""
+        return self._in("1", text) if self._colour else f"{text}:"
+
+    def foot(self, text: str) -> str:
+        """The line of figures."""
+        return self._in("2", text)
+
+    def remark(self, text: str) -> str:
+        """A note or an error below an answer; its sign tells which."""
+        return self._in("31" if text.startswith("✗") else "33" if text.startswith("≠") else "2", text)
+
+    def output(self, output: Output, text: str) -> str:
+        """What a command shows."""
+        codes = {"info": "2", "warning": "33", "error": "31"}
+        return self._in(codes[output.level], text) if isinstance(output, Notice) else text
+
+    def _in(self, code: str, text: str) -> str:
+        if not self._colour:
+            return text
+        return "\n".join(f"\x1b[{code}m{line}{RESET}" for line in text.split("\n"))
