@@ -13,7 +13,7 @@ from backends import fingerprint
 from backends.hf.pieces import pieces, scheme
 
 _CONTEXT = 8
-"""Tokens of the prompt a decoder needs to see to know what comes before the answer."""
+"""Fewest tokens of the prompt a decoder sees, to know what comes before the answer."""
 
 
 class TextStream(Protocol):
@@ -59,7 +59,11 @@ class Codec:
         """A decoder for an answer that goes on from ``context``."""
         if self._byte_level:
             return _ByteStream(self)
-        return _WindowStream(self, list(context[-_CONTEXT:]))
+        size = _CONTEXT
+        # Tokens that write nothing do not tell whether the answer stands at the beginning of a text.
+        while size < len(context) and not self.decode(context[-size:]):
+            size *= 2
+        return _WindowStream(self, list(context[-size:]))
 
 
 class _ByteStream:

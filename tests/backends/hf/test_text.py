@@ -66,6 +66,13 @@ def test_any_tokens_at_all_for_byte_level(data):
     assert streamed(codec, tokens) == codec.decode(tokens)
 
 
+def test_a_prompt_that_ends_in_silent_tokens_is_still_a_prompt(codec):
+    before = codec.tokenizer("the cat", add_special_tokens=False)["input_ids"]
+    before += [codec.tokenizer.eos_token_id] * 20
+    tokens = codec.tokenizer("hat", add_special_tokens=False)["input_ids"]
+    assert codec.decode(before) + streamed(codec, tokens, before) == codec.decode([*before, *tokens])
+
+
 def test_text_appears_as_soon_as_a_character_is_complete(codec):
     tokens = codec.tokenizer("that hat", add_special_tokens=False)["input_ids"]
     stream = codec.stream()
