@@ -86,12 +86,13 @@ def load(spec: ModelSpec, device: str, progress: Progress) -> Model:
             with safe_load.trusting(_trusted(spec, path)):
                 state, config = networks.read(spec, path, _overrides(folder, chosen))
                 if task is None:
-                    _check(spec, path, config, folder)
+                    _check(path, config)
+                    _settle_dictionaries(spec, path, config, folder)
                 progress("weights", done)
                 network, task = networks.build(spec, path, state, config, task)
             loaded.append(networks.prepared(network, device, dtype))
     assert config is not None and task is not None
-    return _assemble(spec, chosen, loaded, config, task, paths, folder, torch.device(device), dtype)
+    return _assembled(spec, paths, loaded, task, _codec(chosen, config, task, folder), device, dtype)
 
 
 def _dtype(spec: ModelSpec, device: str) -> str:
@@ -124,7 +125,7 @@ def _overrides(folder: Path, chosen: Options) -> dict[str, Any]:
     return changes
 
 
-def _check(spec: ModelSpec, path: Path, config: Any, folder: Path) -> None:
+def _check(path: Path, config: Any) -> None:
     """Say early and in plain words what fairseq would say late and in a traceback."""
     from fairseq.models import ARCH_MODEL_NAME_REGISTRY, MODEL_REGISTRY
 
@@ -141,7 +142,11 @@ def _check(spec: ModelSpec, path: Path, config: Any, folder: Path) -> None:
             f"{path} has the architecture '{arch}', which this fairseq does not know",
             f"known to work are {', '.join(networks.ARCHITECTURES)}; plug-ins (--user-dir) are not loaded",
         )
-    if TASKS[task] == "causal":
+
+
+def _settle_dictionaries(spec: ModelSpec, path: Path, config: Any, folder: Path) -> None:
+    """Find out the language pair of a translation model, and see that its dictionaries are there."""
+    if TASKS[networks.name_of(config.task)] == "causal":
         files.require_dictionaries(spec, folder, ["dict.txt"])
         return
     source, target = getattr(config.task, "source_lang", None), getattr(config.task, "target_lang", None)
@@ -157,29 +162,30 @@ def _check(spec: ModelSpec, path: Path, config: Any, folder: Path) -> None:
     files.require_dictionaries(spec, folder, [f"dict.{language}.txt" for language in pair])
 
 
-def _assemble(
+def _codec(chosen: Options, config: Any, task: Any, folder: Path) -> Codec:
+    source, target = (getattr(config.task, f"{side}_lang", None) or "en" for side in ("source", "target"))
+    return Codec(
+        task.source_dictionary,
+        task.target_dictionary,
+        splitting.bpe(chosen, getattr(config, "bpe", None), folder),
+        splitting.tokenizer(chosen, getattr(config, "tokenizer", None), (source, target)),
+        chosen.remove_bpe,
+    )
+
+
+def _assembled(
     spec: ModelSpec,
-    chosen: Options,
-    loaded: list[Any],
-    config: Any,
-    task: Any,
     paths: Sequence[Path],
-    folder: Path,
-    device: torch.device,
+    loaded: list[Any],
+    task: Any,
+    codec: Codec,
+    device: str,
     dtype: str,
 ) -> Model:
     from fairseq.utils import resolve_max_positions
 
-    causal = TASKS[networks.name_of(config.task)] == "causal"
-    positions = resolve_max_positions(task.max_positions(), *(n.max_positions() for n in loaded))
-    pair = ("en", "en") if causal else (config.task.source_lang, config.task.target_lang)
-    codec = Codec(
-        task.source_dictionary,
-        task.target_dictionary,
-        splitting.bpe(chosen, getattr(config, "bpe", None), folder),
-        splitting.tokenizer(chosen, getattr(config, "tokenizer", None), pair),
-        chosen.remove_bpe,
-    )
+    positions = resolve_max_positions(task.max_positions(), *(network.max_positions() for network in loaded))
+    causal = not hasattr(loaded[0], "encoder")
     notes = []
     if codec.unsplit:
         notes.append("the dictionary holds parts of words: set 'options: {bpe: ...}' to have prompts split")
@@ -191,9 +197,9 @@ def _assemble(
         task=task,
         codec=codec,
         causal=causal,
-        device=device,
+        device=torch.device(device),
         template=spec.prompt_template,
-        max_source=None if causal or not isinstance(positions, tuple) else positions[0],
+        max_source=None if causal else positions[0],
         max_target=min(network.max_decoder_positions() for network in loaded),
         dtype=dtype,
         checkpoint_hash=fingerprint.files(paths),

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from fairseq import checkpoint_utils, options, tasks
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
@@ -20,6 +21,8 @@ from repl.messages import Event, Failed, Finished, ModelSpec, Request, Rewound, 
 from repl.params import Params
 
 SYMBOLS = [f"w{i}" for i in range(20)]
+PROMPTS = ["w1 w2 w3", "w7", "w4 w4 w19 w0 w11 w3", "w12 w13"]
+FIRST = PROMPTS[0]
 
 _LAYERS = "--encoder-layers 1 --decoder-layers 1 --encoder-ffn-embed-dim 32 --decoder-ffn-embed-dim 32"
 _HEADS = "--encoder-attention-heads 2 --decoder-attention-heads 2"
@@ -187,3 +190,18 @@ class Library:
             generator, self.networks, sample, prefix_tokens=prefix_tokens
         )
         return found
+
+
+def assert_same(told: Told, found: list[dict[str, Any]], skip: int = 0) -> None:
+    """The n-best lists agree, and so do the steps with the best."""
+    hypotheses = told.finished.hypotheses
+    assert [list(h.tokens) for h in hypotheses] == [f["tokens"][skip:].tolist() for f in found]
+    assert [h.score for h in hypotheses] == [float(f["score"]) for f in found]
+    scores = [f["positional_scores"][skip:].tolist() for f in found]
+    assert [list(h.token_scores) for h in hypotheses] == scores
+    best = hypotheses[0]
+    assert told.tokens == list(best.tokens[: len(told.steps)])
+    assert len(told.tokens) >= len(best.tokens) - 1
+    assert [step.search_lp for step in told.steps] == pytest.approx(
+        best.token_scores[: len(told.steps)], abs=1e-5
+    )
