@@ -108,7 +108,7 @@ def replica_cell(status: ReplicaStatus, reading: GpuReading | None, level: int, 
         figures += f" {status.tokens_per_second:5.0f} tok/s"
     if level < 1:
         figures += f"  {_memory(status, reading)}"
-    words = state_words(status)
+    words = state_words(status, brief=True)
     if not words:
         return [*cell, (figures, "muted")]
     room = cell_len(figures) - 1 if level else max(cell_len(figures) - 1, cell_len(words))

@@ -56,12 +56,15 @@ def memory(count: int) -> str:
     return f"{count / 1e9:.1f} GB"
 
 
-def state_words(status: ReplicaStatus) -> str:
-    """What a replica is doing, for as long as it serves nobody; empty when it is up."""
+def state_words(status: ReplicaStatus, *, brief: bool = False) -> str:
+    """What a replica is doing, for as long as it serves nobody; empty when it is up.
+
+    ``brief`` leaves the stage of a load out where its progress is known.
+    """
     if status.state in ("ready", "busy"):
         return ""
     progress = f"{status.loading:.0%}".replace("%", " %") if status.loading is not None else ""
-    stage = visible_line(status.detail) if status.state == "loading" else ""
+    stage = visible_line(status.detail) if status.state == "loading" and not (brief and progress) else ""
     return " ".join(part for part in (status.state, stage, progress) if part)
 
 

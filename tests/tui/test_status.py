@@ -43,7 +43,7 @@ def test_replicas_that_are_not_up_say_so_in_words() -> None:
         1,
     )
     assert "✗ lm failed" in text(rows[0])
-    assert "◐ lm loading weights 40 %" in text(rows[0])
+    assert "◐ lm loading 40 %" in text(rows[0])
 
 
 def test_figures_that_change_do_not_move_what_stands_beside_them() -> None:
