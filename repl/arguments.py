@@ -135,6 +135,9 @@ def bench(names: Sequence[str]) -> Parser:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"all, or some of {', '.join(names)}")
     parser.add_argument("--json", metavar="FILE", help="write the figures there too")
     parser.add_argument("--quick", action="store_true", help="fewer rounds: a rough figure")
+    parser.add_argument(
+        "--replay", metavar="TRACE", help="only hold a trace of --trace against other policies"
+    )
     return parser
 
 

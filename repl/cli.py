@@ -105,8 +105,13 @@ def _bench(words: Sequence[str]) -> int:
 
     said = arguments.bench(list(bench.BENCHES)).read(words)
     try:
-        return bench.main(said.names, json_path=Path(said.json) if said.json else None, quick=said.quick)
-    except bench.UnknownBench as error:
+        return bench.main(
+            said.names,
+            json_path=Path(said.json) if said.json else None,
+            quick=said.quick,
+            trace=Path(said.replay) if said.replay else None,
+        )
+    except bench.BenchError as error:
         raise UsageError(str(error)) from None
 
 

@@ -6,7 +6,7 @@ Every line has ``t`` (seconds since the trace began) and ``event``. No prompt an
     placed      id, replica, try
     requeued    id
     ended       id, state, tokens; queue, first and total in seconds
-    replica     name, device, state, detail
+    replica     name, model, device, slots, state, detail
 """
 
 import json
@@ -72,7 +72,15 @@ class Trace:
         state = (status.state.replace("busy", "ready"), status.detail)
         if self._states.get(status.name) != state:
             self._states[status.name] = state
-            self._write("replica", name=status.name, device=status.device, state=state[0], detail=state[1])
+            self._write(
+                "replica",
+                name=status.name,
+                model=status.model,
+                device=status.device,
+                slots=status.slots,
+                state=state[0],
+                detail=state[1],
+            )
 
     def _write(self, event: str, **fields: object) -> None:
         if self._file is None:

@@ -41,5 +41,5 @@ def test_table_and_json_hold_the_figures(tmp_path: Path) -> None:
 
 
 def test_an_unknown_benchmark_names_the_nearest() -> None:
-    with pytest.raises(bench.UnknownBench, match="did you mean 'dispatch'"):
+    with pytest.raises(bench.BenchError, match="did you mean 'dispatch'"):
         bench.main(["dispach"])
