@@ -39,13 +39,22 @@ def data_folder(model: ModelSpec, checkpoint: Path) -> Path:
 
 
 def languages(folder: Path, source: str | None, target: str | None) -> tuple[str, str] | None:
-    """The language pair, as far as the names of two dictionaries tell what is not known; else None."""
-    found = sorted(path.name.split(".")[1] for path in folder.glob("dict.?*.txt"))
-    if source is None and target is not None:
-        source = next((name for name in found if name != target), None) if len(found) == 2 else None
-    if target is None and source is not None:
-        target = next((name for name in found if name != source), None) if len(found) == 2 else None
-    return (source, target) if source and target else None
+    """The language pair: what is given, else what the names in a data folder tell, else None.
+
+    As in fairseq ``train.en-de.en.bin`` names a pair; failing that, of two dictionaries the other is meant.
+    """
+    if source and target:
+        return source, target
+    for name in sorted(path.name for path in folder.glob("*.?*-?*.*")):
+        first, _, second = name.split(".")[1].partition("-")
+        if (source or first) == first and (target or second) == second and "-" not in second:
+            return first, second
+    found = [path.name.split(".")[1] for path in folder.glob("dict.?*.txt")]
+    given = source or target
+    if given not in found or len(found) != 2:
+        return None
+    (other,) = (name for name in found if name != given)
+    return (source, other) if source else (other, given)
 
 
 def require_dictionaries(model: ModelSpec, folder: Path, names: list[str]) -> None:

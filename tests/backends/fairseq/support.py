@@ -158,11 +158,11 @@ class Told:
 class Library:
     """The same checkpoints through fairseq alone: loaded and called as ``fairseq-generate`` does."""
 
-    def __init__(self, *paths: Path) -> None:
-        data = str(paths[0].parent)
+    def __init__(self, *paths: Path, data: Path | None = None) -> None:
+        folder = str(data or paths[0].parent)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            loaded = checkpoint_utils.load_model_ensemble_and_task(list(map(str, paths)), {"data": data})
+            loaded = checkpoint_utils.load_model_ensemble_and_task(list(map(str, paths)), {"data": folder})
         self.networks, self.config, self.task = loaded
         for network in self.networks:
             network.eval()

@@ -16,6 +16,7 @@ from backends import fingerprint, registry
 from backends.base import Backend, BackendError
 from backends.fairseq import Fairseq
 from backends.fairseq.engine import FairseqEngine
+from backends.fairseq.files import languages
 from repl.messages import Error
 from repl.params import PARAMETERS
 
@@ -126,6 +127,21 @@ def test_a_checkpoint_that_knows_no_languages(tmp_path: Path) -> None:
     assert "which languages" in error.message and "source_lang" in error.hint
     assert load(path, options={"source_lang": "src"}).capabilities.kind == "seq2seq"
     assert "dict.fr.txt" in refused(path, options={"source_lang": "src", "target_lang": "fr"}).message
+
+
+def test_the_names_in_a_data_folder_tell_the_languages(tmp_path: Path) -> None:
+    """fairseq-train leaves them out of the checkpoint when it was not given them."""
+    names = ["dict.de.txt", "dict.en.txt", "train.en-de.en.bin", "notes.x-y-z.txt", "checkpoint-1.pt"]
+    for name in names:
+        (tmp_path / name).touch()
+    assert languages(tmp_path, None, None) == ("en", "de")
+    assert languages(tmp_path, "en", None) == languages(tmp_path, None, "de") == ("en", "de")
+    assert languages(tmp_path, "de", None) == ("de", "en")
+    assert languages(tmp_path, "fr", None) is None
+    assert languages(tmp_path, "fr", "it") == ("fr", "it")
+    (tmp_path / "train.en-de.en.bin").unlink()
+    assert languages(tmp_path, None, None) is None
+    assert languages(tmp_path, None, "en") == ("de", "en")
 
 
 def test_the_wrong_dictionary_is_told_from_its_size(tmp_path: Path) -> None:
