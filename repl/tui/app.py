@@ -98,7 +98,7 @@ class ReplApp(App[int]):
         height = event.size.height
         self.screen.set_class(height < LOW, "-low")
         self.screen.set_class(height < TINY, "-tiny")
-        self.frame.refresh()
+        self.frame.refresh(event.size)
         if self.drawer.display:
             self.drawer.fit()
         self.prompt.close_completions()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from textual.geometry import Size
+
 from repl.session.safe import visible_line
 from repl.tui.status import Bar, Counts, Words, footer, header, replica_rows
 from repl.tui.words import named, settings
@@ -29,6 +31,7 @@ class Frame:
 
     def __init__(self, app: ReplApp) -> None:
         self._app = app
+        self._size = app.size
         self.readings: dict[str, GpuReading] = {}
         self._remark: Words = ()
         self._timer: Timer | None = None
@@ -36,9 +39,10 @@ class Frame:
         self.replicas = Bar(self._replicas, id="replicas")
         self.footer = Bar(self._footer, id="footer")
 
-    def refresh(self) -> None:
-        """Bring all bars up to date."""
-        self.replicas.styles.height = len(self._replicas(self._app.size.width))
+    def refresh(self, size: Size | None = None) -> None:
+        """Bring all bars up to date; ``size`` is the screen's, where it has just changed."""
+        self._size = size or self._app.size
+        self.replicas.styles.height = len(self._replicas(self._size.width))
         for bar in (self.header, self.replicas, self.footer):
             bar.refresh()
 
@@ -62,7 +66,7 @@ class Frame:
     def _replicas(self, width: int) -> Sequence[Words]:
         if self._app.session is None:
             return [[(" ○ starting the replicas", "muted")]]
-        most = 2 if self._app.size.height >= TALL else 1
+        most = 2 if self._size.height >= TALL else 1
         return replica_rows(self._app.session.status(), self.readings, width, most)
 
     def _footer(self, width: int) -> Sequence[Words]:
