@@ -127,8 +127,14 @@ class Replica:
 
     @property
     def free(self) -> int:
-        """Slots that can take a request now."""
-        return 0 if self._draining else self.slots - len(self._running)
+        """Slots that can take a request now.
+
+        A request that has seen a replica die may have been the cause: nobody is put beside it, so that it
+        takes no one along twice and only the guilty run out of tries.
+        """
+        if self._draining or any(ticket.tries > 1 for ticket in self._running.values()):
+            return 0
+        return self.slots - len(self._running)
 
     @property
     def load(self) -> float:

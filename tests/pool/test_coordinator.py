@@ -199,6 +199,15 @@ async def test_a_request_that_kills_replicas_fails_after_its_tries() -> None:
     assert isinstance(good, Finished)
 
 
+async def test_a_request_that_kills_replicas_takes_no_neighbour_with_it() -> None:
+    async with Coordinator(plans(2, slots=8, faults=True), limits=Limits(backoff=0.01, tries=2)) as pool:
+        await pool.ready()
+        lines = ["a b", "c d", "!crash 0", "e f", "g h", "i j", "k l", "m n"]
+        ends = await asyncio.gather(*(pool.submit(ask(line)).wait() for line in lines))
+    failed = [line for line, end in zip(lines, ends, strict=True) if not isinstance(end, Finished)]
+    assert failed == ["!crash 0"]
+
+
 async def test_a_replica_that_keeps_dying_stays_down_with_the_reason() -> None:
     async with Coordinator(plans(faults=True), limits=Limits(backoff=0.01, deaths=2, tries=9)) as pool:
         end = await pool.submit(ask("!crash 0")).wait()

@@ -232,7 +232,8 @@ class PoolLife(RuleBasedStateMachine):
         if not hasattr(self, "pool"):
             return
         statuses = self.pool.status()
-        free = {s.name for s in statuses if s.state in ("ready", "busy") and s.running < s.slots}
+        alone = {t.replica for t in self.tickets if t.tries > 1 and not t.done}
+        free = {s.name for s in statuses if s.state in ("ready", "busy") and s.running < s.slots} - alone
         coming = {s.name for s in statuses if s.state not in ("failed", "stopped", "draining")}
         for ticket in self.tickets:
             if ticket.state == "queued":
