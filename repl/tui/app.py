@@ -246,11 +246,9 @@ class ReplApp(App[int]):
         if self.drawer.close():
             self.prompt.focus()
             return
-        pane = self.focused if isinstance(self.focused, Pane) else self.panes.active
-        running = [x for p in ([pane] if pane is not None else self.panes.all) for x in p.running]
-        for exchange in running:
-            if exchange.ticket is not None:
-                exchange.ticket.cancel()
+        running = [x.ticket for pane in self.panes.meant for x in pane.running if x.ticket is not None]
+        for ticket in running:
+            ticket.cancel()
         if not running and self.panes.zoomed:
             self.panes.toggle_zoom()
         elif not running:
@@ -271,21 +269,19 @@ class ReplApp(App[int]):
 
         self.push_screen(HelpScreen(self.commands()))
 
-    def action_prompt(self) -> None:
-        """Go to the prompt."""
-        self.prompt.focus()
-
     def action_next_pane(self, by: int) -> None:
         """Go to the next pane, or to the prompt after the last."""
         current = self.focused if isinstance(self.focused, Pane) else None
         pane = self.panes.neighbour(by, current)
-        (pane or self.prompt).focus()
+        if pane is None:
+            self.prompt.focus()
+        else:
+            self.panes.go_to(pane)
 
     def action_pane(self, number: int) -> None:
         """Go to the pane at a place, counted from 1."""
-        if number <= len(self.panes.order):
-            self.panes.activate(self.panes.all[number - 1])
-            self.panes.all[number - 1].focus()
+        for pane in self.panes.all[number - 1 : number]:
+            self.panes.go_to(pane)
 
     def action_zoom(self) -> None:
         """One pane alone, and back."""
@@ -293,11 +289,9 @@ class ReplApp(App[int]):
 
     def action_pages(self, pages: int) -> None:
         """Scroll from the prompt: the drawer if it is open, else the active pane or all."""
-        if self.drawer.display:
-            self.drawer.action_pages(pages)
-            return
-        for pane in [self.panes.active] if self.panes.active is not None else self.panes.all:
-            pane.action_pages(pages)
+        views = [self.drawer] if self.drawer.display else self.panes.meant
+        for view in views:
+            view.action_pages(pages)
 
     def action_redraw(self) -> None:
         """Draw the screen anew, after something else wrote on it."""

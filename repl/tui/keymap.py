@@ -59,7 +59,7 @@ VIEW = (
 PANE = (
     Key("tab,ctrl+right,ctrl+down", "app.next_pane(1)", "next pane", ""),
     Key("shift+tab,ctrl+left,ctrl+up", "app.next_pane(-1)", "previous pane", ""),
-    Key("enter", "app.prompt", "back to the prompt (typing goes there too)", "Enter"),
+    Key("enter", "app.focus('prompt')", "back to the prompt (typing goes there too)", "Enter"),
     Key("question_mark", "app.help", "", ""),
 )
 """In a pane."""
@@ -74,6 +74,7 @@ PROMPT = (
     Key("ctrl+r", "search", "search earlier input; again for an older one", "Ctrl+R"),
     Key("pageup", "app.pages(-1)", "scroll the answers up", "PageUp"),
     Key("pagedown", "app.pages(1)", "scroll the answers down", "PageDown"),
+    Key("f6", "app.next_pane(1)", "", ""),
     Key("ctrl+a", "cursor_line_start", "start of the line", "Ctrl+A, Home"),
     Key("ctrl+e", "cursor_line_end", "end of the line", "Ctrl+E, End"),
     Key("ctrl+b", "cursor_left", "", ""),

@@ -40,6 +40,11 @@ class Panes(Container):
         return [self._panes[name] for name in self.order]
 
     @property
+    def meant(self) -> list[Pane]:
+        """What a key typed in the prompt is about: the active pane, or all while none was chosen."""
+        return [self.active] if self.active is not None else self.all
+
+    @property
     def hidden(self) -> int:
         """How many have no room on the screen."""
         return 0 if self.zoomed else sum(not pane.display for pane in self.all)
@@ -74,6 +79,12 @@ class Panes(Container):
         """``pane`` got the focus."""
         self._active = pane.model
         self.share_out()
+
+    def go_to(self, pane: Pane) -> None:
+        """Give ``pane`` the focus, and a place on the screen if it has none."""
+        pane.display = True  # focus first: hiding the pane that has it would pass it on to any other
+        self.screen.set_focus(pane)
+        self.activate(pane)
 
     def neighbour(self, by: int, current: Pane | None) -> Pane | None:
         """The pane ``by`` places from ``current``; None when that leaves the panes, for the prompt."""

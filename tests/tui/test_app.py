@@ -258,6 +258,18 @@ async def test_zoom_shows_one_pane_alone_and_all_again() -> None:
         assert all(pane.display for pane in desk.app.panes.all)
 
 
+async def test_panes_without_room_come_by_the_keys_that_go_to_them() -> None:
+    async with Desk(*"abcdefgh").running(40, 12) as desk:
+        assert desk.app.panes.hidden
+        for _ in range(8):
+            await desk.pilot.press("f6")
+            await desk.pilot.pause()
+        await desk.until(lambda: desk.app.focused is desk.pane("h"))
+        assert desk.pane("h").display
+        await desk.pilot.press("enter")
+        await desk.until(lambda: desk.app.prompt.has_focus)
+
+
 async def test_compare_decides_which_panes_there_are() -> None:
     async with Desk("a", "b", "c").running() as desk:
         for answering in await desk.ask("hello"):
