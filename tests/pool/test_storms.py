@@ -5,6 +5,7 @@ import gc
 import os
 import random
 import signal
+import time
 from functools import partial
 from pathlib import Path
 
@@ -208,3 +209,22 @@ async def test_steps_out_of_order_fail_the_request_and_free_the_slot() -> None:
         late = Failed(id=ticket.request.id, error=Error(kind="internal", message="late"))
         stage.processes[0].say(late)
         assert ticket.terminal is end
+
+
+async def test_a_reader_that_falls_behind_loses_nothing() -> None:
+    ledger = Ledger()
+
+    def slow(ticket: Ticket, event: object) -> None:
+        ledger(ticket, event)
+        if isinstance(event, Step) and event.index % 400 == 0:
+            time.sleep(0.05)  # a front end that blocks the loop, and with it every socket
+
+    async with Coordinator(plans(2, slots=4), limits=STORM) as pool:
+        await pool.ready()
+        prompt = "w " * 3000
+        tickets = [pool.submit(ask(prompt, max_new=3000), sink=slow) for _ in range(8)]
+        async with asyncio.timeout(60):
+            await asyncio.gather(*(t.wait() for t in tickets))
+        ledger.check(tickets, pool)
+        assert all(t.tokens == 3000 and t.state == "finished" for t in tickets)
+        assert pool.metrics()["echo"].replica_deaths == 0
