@@ -80,13 +80,13 @@ def bindings(queue: FairQueue, servers: Iterable[S], now: float | None = None) -
     A conversation goes home if its home has a slot; any other request goes to the server with the fewest
     running per slot, ties at random.
     """
-    now = time.monotonic() if now is None else now
     free = {server.name: server for server in servers if server.free > 0}
-    while free and len(queue):
-        heads = queue.peek(free, LOOK)
-        if not heads:
+    while free:
+        ticket = queue.head(free)
+        if ticket is None:
             return
-        ticket = _next(heads, free, now)
+        if queue.homed:
+            ticket = _next(queue.peek(free, LOOK), free, time.monotonic() if now is None else now)
         queue.take(ticket)
         server = _choose(ticket, free)
         yield ticket, server
@@ -104,6 +104,8 @@ def _next(heads: list[Ticket], free: dict[str, S], now: float) -> Ticket:
 
 
 def _choose(ticket: Ticket, free: dict[str, S]) -> S:
+    if len(free) == 1:
+        return next(iter(free.values()))
     home = free.get(ticket.home) if ticket.home else None
     if home is not None and (ticket.pin is None or home.name in ticket.pin):
         return home

@@ -28,7 +28,16 @@ class _Heap:
         self.tickets[ticket.request.id] = ticket
         heapq.heappush(self._order, (ticket.rank, ticket.request.id))
 
-    def first(self, count: int = 1) -> list[Ticket]:
+    def head(self) -> Ticket | None:
+        """The ticket of least rank."""
+        while self._order:
+            ticket = self.tickets.get(self._order[0][1])
+            if ticket is not None:
+                return ticket
+            heapq.heappop(self._order)
+        return None
+
+    def first(self, count: int) -> list[Ticket]:
         """The ``count`` tickets of least rank, in order."""
         entries: list[tuple[float, int]] = []
         while self._order and len(entries) < count:
@@ -54,11 +63,15 @@ class _Line:
     def __init__(self) -> None:
         self.by_pin: dict[Pin, _Heap] = {}
 
-    def first(self, free: Collection[str], count: int = 1) -> list[Ticket]:
+    def head(self, free: Collection[str]) -> Ticket | None:
+        """The request of least rank that one of the ``free`` replicas may take."""
+        if len(self.by_pin) == 1 and None in self.by_pin:
+            return self.by_pin[None].head()
+        return next(iter(self.first(free, 1)), None)
+
+    def first(self, free: Collection[str], count: int) -> list[Ticket]:
         """The requests of least rank that one of the ``free`` replicas may take, in order."""
         heaps = [heap for pin, heap in self.by_pin.items() if pin is None or not pin.isdisjoint(free)]
-        if len(heaps) == 1:
-            return heaps[0].first(count)
         heads = itertools.chain.from_iterable(heap.first(count) for heap in heaps)
         return sorted(heads, key=attrgetter("rank", "request.id"))[:count]
 
@@ -81,6 +94,8 @@ class FairQueue:
         self._interactive: OrderedDict[str, _Line] = OrderedDict()
         self._batch: OrderedDict[str, _Line] = OrderedDict()
         self._length = 0
+        self.homed = 0
+        """Requests here that prefer a replica."""
 
     def __len__(self) -> int:
         return self._length
@@ -98,6 +113,16 @@ class FairQueue:
         if front:
             lines.move_to_end(ticket.user, last=False)
         self._length += 1
+        self.homed += ticket.home is not None
+
+    def head(self, free: Collection[str]) -> Ticket | None:
+        """The next request to be served, of those the ``free`` replicas may take."""
+        for lines in (self._interactive, self._batch):
+            for line in lines.values():
+                ticket = line.head(free)
+                if ticket is not None:
+                    return ticket
+        return None
 
     def peek(self, free: Collection[str], count: int) -> list[Ticket]:
         """The next ``count`` requests in the order they would be served, of those the ``free`` may take."""
@@ -110,10 +135,10 @@ class FairQueue:
 
     def take(self, ticket: Ticket) -> None:
         """Remove a request because it is served: its user's next turn comes after everyone else's."""
-        lines = self._lines(ticket)
-        if ticket.user in lines:
-            lines.move_to_end(ticket.user)
-        self.discard(ticket)
+        if self.discard(ticket):
+            lines = self._lines(ticket)
+            if ticket.user in lines:
+                lines.move_to_end(ticket.user)
 
     def discard(self, ticket: Ticket) -> bool:
         """Remove a waiting request; False if it is not here."""
@@ -124,6 +149,7 @@ class FairQueue:
         if not line.by_pin:
             del lines[ticket.user]
         self._length -= 1
+        self.homed -= ticket.home is not None
         return True
 
     def _lines(self, ticket: Ticket) -> OrderedDict[str, _Line]:

@@ -100,6 +100,9 @@ class Replica:
         self._state: State = "starting"
         self._process: Process | None = None
         self._running: dict[int, Ticket] = {}
+        self._slots = 0
+        self._alone: int | None = None
+        """A request that runs with nobody beside it."""
         self._detail = ""
         self._loading: float | None = None
         self._deaths = 0
@@ -123,7 +126,7 @@ class Replica:
     @property
     def slots(self) -> int:
         """How many requests it can serve at once; 0 until it is ready."""
-        return self.capabilities.slots if self.capabilities and self._state == "ready" else 0
+        return self._slots if self._state == "ready" else 0
 
     @property
     def free(self) -> int:
@@ -132,14 +135,14 @@ class Replica:
         A request that has seen a replica die may have been the cause: nobody is put beside it, so that it
         takes no one along twice and only the guilty run out of tries.
         """
-        if self._draining or any(ticket.tries > 1 for ticket in self._running.values()):
+        if self._state != "ready" or self._draining or self._alone in self._running:
             return 0
-        return self.slots - len(self._running)
+        return self._slots - len(self._running)
 
     @property
     def load(self) -> float:
         """Running requests per slot."""
-        return len(self._running) / max(1, self.slots)
+        return len(self._running) / max(1, self._slots)
 
     @property
     def coming(self) -> bool:
@@ -174,6 +177,8 @@ class Replica:
         if not self._running:
             self._vitals.work_begins()
         self._running[ticket.request.id] = ticket
+        if ticket.tries > 1:
+            self._alone = ticket.request.id
         self._process.connection.send(ticket.request)
         self._keeper.changed(self)
 
@@ -210,8 +215,9 @@ class Replica:
         """All that one engine step, or the load, produced."""
         if self._state == "stopped":  # a last word from a process that is being closed
             return
-        self._vitals.heard = time.monotonic()
+        heard = self._vitals.heard = time.monotonic()
         freed = False
+        ends: list[tuple[Ticket, Event]] = []
         for message in messages:
             if isinstance(message, Heartbeat):
                 self._vitals.beat(message)
@@ -220,43 +226,50 @@ class Replica:
                 self._set("loading", message.stage)
             elif isinstance(message, Ready):
                 self.capabilities = message.capabilities
+                self._slots = message.capabilities.slots
                 self._loading = None
-                self._ready_since = time.monotonic()
+                self._ready_since = heard
                 self._set("ready", "")
                 freed = True
             elif isinstance(message, LoadFailed):
                 self._verdict = message.error
             else:
-                freed |= self._event(message)
+                freed |= self._event(message, ends)
         if freed:
-            self.free_since = self._vitals.heard
-            self._keeper.changed(self)
-            self._keeper.freed(self)
-            if self._draining and not self._running:
-                self._spawn(self.close())
+            self._refill(ends)
 
-    def _event(self, event: Event) -> bool:
-        """Deliver to the ticket; whether a slot became free."""
+    def _refill(self, ends: list[tuple[Ticket, Event]]) -> None:
+        """Slots became free: give them work first and tell of the ends after that, so that none idles."""
+        heard = self.free_since = self._vitals.heard
+        self._keeper.freed(self)
+        for ticket, end in ends:
+            ticket.deliver(end, heard)
+        self._keeper.changed(self)
+        if self._draining and not self._running:
+            self._spawn(self.close())
+
+    def _event(self, event: Event, ends: list[tuple[Ticket, Event]]) -> bool:
+        """Deliver to the ticket, or keep an end for later; whether a slot became free."""
         ticket = self._running.get(event.id)
         if ticket is None:
             return False
+        if isinstance(event, TERMINAL):
+            if isinstance(event, Stopped) and ticket.stopping:
+                event = Stopped(id=event.id, reason=ticket.stopping)
+            del self._running[event.id]
+            ends.append((ticket, event))
+            return True
         if isinstance(event, Step):
             self._vitals.tokens += 1
             gap = None if ticket.last_step is None else self._vitals.heard - ticket.last_step
             self._metrics.stepped(gap)
         elif isinstance(event, Started):
             self._metrics.started(event)
-        elif isinstance(event, Stopped) and ticket.stopping:
-            event = Stopped(id=event.id, reason=ticket.stopping)
-        ended = isinstance(event, TERMINAL)
-        if ended:
-            del self._running[event.id]
         ticket.deliver(event)
-        if ticket.done and not ended:  # refused by the ticket: the process must stop too
+        if ticket.done:  # refused by the ticket: the process must stop too
             del self._running[event.id]
             self.cancel(ticket)
-            return True
-        return ended
+        return ticket.done
 
     def tick(self, now: float) -> None:
         """Twice a second: the token rate, and whether the process hangs."""

@@ -170,8 +170,11 @@ class Ticket:
         self.state = "queued"
         self.replica = None
 
-    def deliver(self, event: Event) -> None:
-        """Pass an event on; a step out of order is a fault of the replica and fails the request."""
+    def deliver(self, event: Event, at: float | None = None) -> None:
+        """Pass an event on; a step out of order is a fault of the replica and fails the request.
+
+        ``at`` is when a terminal event came, in seconds of ``time.monotonic``; now if it is not given.
+        """
         if self.done:
             return
         if isinstance(event, Step):
@@ -188,7 +191,7 @@ class Ticket:
             self._next_index = min(self._next_index, event.keep)
             self._rewound = True
         if isinstance(event, Finished | Stopped | Failed | Lost):
-            self._end(event)
+            self._end(event, time.monotonic() if at is None else at)
         if self._sink is not None:
             try:
                 self._sink(self, event)
@@ -211,10 +214,10 @@ class Ticket:
         message = f"replica {self.replica} sent token {step.index} where {self._next_index} was due"
         return Failed(id=self.request.id, error=Error(kind="internal", message=message, hint="/retry"))
 
-    def _end(self, event: Terminal) -> None:
+    def _end(self, event: Terminal, at: float) -> None:
         self.terminal = event
         self.state = _ENDS[type(event)]
-        self.timings.ended = time.monotonic()
+        self.timings.ended = at
         if self._deadline is not None:
             self._deadline.cancel()
         if not self._ended.done():

@@ -203,7 +203,8 @@ async def test_a_request_that_kills_replicas_takes_no_neighbour_with_it() -> Non
     async with Coordinator(plans(2, slots=8, faults=True), limits=Limits(backoff=0.01, tries=2)) as pool:
         await pool.ready()
         lines = ["a b", "c d", "!crash 0", "e f", "g h", "i j", "k l", "m n"]
-        ends = await asyncio.gather(*(pool.submit(ask(line)).wait() for line in lines))
+        tickets = [pool.submit(ask(line), on_loss="continue") for line in lines]
+        ends = await asyncio.gather(*(ticket.wait() for ticket in tickets))
     failed = [line for line, end in zip(lines, ends, strict=True) if not isinstance(end, Finished)]
     assert failed == ["!crash 0"]
 
