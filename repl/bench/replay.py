@@ -20,14 +20,14 @@ class _Model:
     """What a trace says of one model."""
 
     submitted: dict[int, float] = field(default_factory=dict)
-    placed: dict[int, float] = field(default_factory=dict)
-    ended: dict[int, float] = field(default_factory=dict)
+    ended: dict[int, tuple[float, float]] = field(default_factory=dict)
+    """(seconds queued, seconds in all) of requests that were placed."""
     slots: dict[str, int] = field(default_factory=dict)
     most_slots: int = 0
 
     def served(self) -> list[int]:
         """Requests that were placed and ended, in order of arrival."""
-        return [number for number in self.submitted if number in self.placed and number in self.ended]
+        return [number for number in self.submitted if number in self.ended]
 
 
 def read(path: Path) -> dict[str, _Model]:
@@ -55,15 +55,21 @@ def _take(line: dict[str, object], models: dict[str, _Model], model_of: dict[int
     if event == "submitted":
         model_of[number] = str(line["model"])
         models.setdefault(model_of[number], _Model()).submitted[number] = now
-    elif event in ("placed", "ended"):
-        getattr(models[model_of[number]], str(event))[number] = now
+    elif event == "ended" and line["queue"] is not None:
+        seconds = float(line["queue"]), float(line["total"])  # type: ignore[arg-type]
+        models[model_of[number]].ended[number] = seconds
+    elif event == "placed" and number not in model_of:
+        raise KeyError(number)
 
 
 def figures(name: str, model: _Model) -> Iterator[Figure]:
     """The lines of the report for one model."""
     served = model.served()
-    jobs = [queueing.Job(model.submitted[n], model.ended[n] - model.placed[n]) for n in served]
-    waits = [model.placed[n] - model.submitted[n] for n in served]
+    waits = [model.ended[number][0] for number in served]
+    jobs = [
+        queueing.Job(model.submitted[number], model.ended[number][1] - wait)
+        for number, wait in zip(served, waits, strict=True)
+    ]
     servers = max(1, model.most_slots)
     yield Figure(name=f"{name}: requests", unit="", ours=len(served))
     policies = {
