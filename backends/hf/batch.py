@@ -27,21 +27,25 @@ class Batch:
         """Each member's request once, oldest first."""
         return list(dict.fromkeys(answer for answer, _ in self._members))
 
-    def begin(self) -> list[Event]:
-        """Read the prompts; the forced beginning and the first token of each row."""
+    def begin(self, logits: Tensor, sources: Sequence[int], forced: Sequence[sampling.Choice]) -> list[Event]:
+        """The forced beginning and the first token of each row.
+
+        ``logits`` ``[prompts, vocab]`` follow what was read; ``sources`` tells for each answer which of the
+        prompts is its own. An answer with a forced beginning is the only one.
+        """
         answers = self.answers
-        events: list[Event] = []
-        logits = self.rows.prefill([answer.prompt.ids for answer in answers])
-        forced = answers[0].prompt.forced
-        if forced:  # such an answer begins alone
-            choices, logits = sampling.force(self.rows, logits, forced, answers[0].request.params.logprobs)
-            pairs = ((row, choice) for row in answers[0].rows for choice in choices)
-            events += [event for row, choice in pairs for event in answers[0].push(row, choice, forced=True)]
-        order = [i for i, answer in enumerate(answers) for _ in answer.rows]
-        if len(order) > len(answers):  # samples of one prompt part here
+        events = [
+            event
+            for answer in answers
+            for row in answer.rows
+            for choice in forced
+            for event in answer.push(row, choice, forced=True)
+        ]
+        order = [source for answer, source in zip(answers, sources, strict=True) for _ in answer.rows]
+        if order != list(range(self.rows.size)):  # samples of one prompt part here
             self.rows.select(order)
             logits = logits[order]
-            self._members = [(answer, row) for answer in answers for row in answer.rows]
+        self._members = [(answer, row) for answer in answers for row in answer.rows]
         return events + self._take(logits)
 
     def advance(self) -> list[Event]:

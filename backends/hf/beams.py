@@ -7,6 +7,7 @@ hypotheses. The score of a hypothesis is its summed log-probability over its len
 penalty.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ from backends.hf.events import no_token_left, not_a_number, started, step
 from backends.hf.model import Model
 from backends.hf.processors import apply, processors
 from backends.hf.prompt import Prompt
+from backends.hf.rows import Rows
 from backends.hf.text import Writer
 from repl.messages import Event, Finished, FinishReason, Hypothesis, Request, Rewound, Started
 from repl.params import changed
@@ -74,7 +76,7 @@ class _Ended(NamedTuple):
 
 
 class BeamSearch:
-    """One request; ``advance`` is called until ``done``."""
+    """One request; after ``begin``, ``advance`` is called until ``done``."""
 
     def __init__(self, model: Model, request: Request, prompt: Prompt) -> None:
         params = request.params
@@ -86,10 +88,10 @@ class BeamSearch:
             )
         before = list(model.start) if model.seq2seq else prompt.ids
         self.request = request
+        self.prompt = prompt
         self.done = False
         self._model = model
-        self._prompt = prompt
-        self._rows = model.rows()
+        self._rows: Rows | None = None
         self._processors = processors(params, model.fixed, len(before), prompt.limit)
         self._beams = [_Beam(None, 0.0, list(before), writer(model, request, prompt))]
         self._tokens: Tensor | None = None
@@ -100,15 +102,32 @@ class BeamSearch:
 
     def started(self) -> Started:
         """The first event."""
-        notes = list(self._prompt.notes)
+        notes = list(self.prompt.notes)
         ignored = [name for name in _WITHOUT_EFFECT if name in changed(self.request.params)]
         if ignored:
             notes.append(f"{', '.join(ignored)}: no effect under beams")
-        return started(self.request, self._prompt, notes)
+        return started(self.request, self.prompt, notes)
+
+    def begin(self, rows: Rows, logits: Tensor, forced: Sequence[sampling.Choice]) -> list[Event]:
+        """The first candidates, after the prompt and the forced beginning, which no score counts.
+
+        ``rows`` has one row that holds both, ``logits`` ``[1, vocab]`` follow them.
+        """
+        self._rows = rows
+        node, _, history, text = self._beams[0]
+        for choice in forced:
+            node = Node(node, choice, text.push(choice.token, last=False)[0], forced=True)
+            history.append(choice.token)
+        self._beams = [_Beam(node, 0.0, history, text)]
+        return self._continue(logits)
 
     def advance(self) -> list[Event]:
         """One forward pass for all beams."""
-        logits = self._begin() if self._tokens is None else self._rows.decode(self._tokens)
+        assert self._rows is not None and self._tokens is not None
+        return self._continue(self._rows.decode(self._tokens))
+
+    def _continue(self, logits: Tensor) -> list[Event]:
+        """Go on by one token, given ``logits`` ``[beams, vocab]``."""
         self._extend(self._candidates(logits))
         if not self.done:
             node = self._beams[0].node
@@ -126,18 +145,6 @@ class BeamSearch:
                 batch=self.request.params.beam,
             ),
         ]
-
-    def _begin(self) -> Tensor:
-        """Read the prompt and the forced beginning, which no score counts."""
-        logits = self._rows.prefill([self._prompt.ids])
-        alternatives = self.request.params.logprobs
-        choices, logits = sampling.force(self._rows, logits, self._prompt.forced, alternatives)
-        node, _, history, text = self._beams[0]
-        for choice in choices:
-            node = Node(node, choice, text.push(choice.token, last=False)[0], forced=True)
-            history.append(choice.token)
-        self._beams = [_Beam(node, 0.0, history, text)]
-        return logits
 
     def _candidates(self, logits: Tensor) -> list[_Candidate]:
         """The best continuations of all beams, best first; ``logits`` is ``[beams, vocab]``."""
@@ -172,7 +179,7 @@ class BeamSearch:
         """Sort the candidates into complete answers and beams that go on."""
         params = self.request.params
         self._written += 1
-        full = self._written + len(self._prompt.forced) >= self._prompt.limit
+        full = self._written + len(self.prompt.forced) >= self.prompt.limit
         beams: list[_Beam] = []
         sources: list[int] = []
         for place, candidate in enumerate(candidates):
@@ -199,6 +206,7 @@ class BeamSearch:
             raise no_token_left(self._written - 1)
         self._beams = beams
         if not self.done:
+            assert self._rows is not None
             if sources != list(range(self._rows.size)):
                 self._rows.select(sources)
             tokens = [beam.history[-1] for beam in beams]

@@ -39,11 +39,14 @@ class CausalRows:
         positions = (torch.arange(self.length, device=ids.device) - gaps).clamp(min=0)
         return self._forward(ids, positions, 1)[:, -1]
 
+    def read(self, tokens: Sequence[int]) -> Tensor:
+        """Read a part of the only row's prompt; returns logits ``[1, vocab]`` for what follows."""
+        self._pads = [0]
+        return self._append(tokens, 1)[:, -1]
+
     def feed(self, tokens: Sequence[int]) -> Tensor:
         """See ``Rows``."""
-        positions = torch.arange(self.length, self.length + len(tokens), device=self._network.device)
-        self.length += len(tokens)
-        return self._forward(self._integers([list(tokens)]), positions[None], len(tokens))[0]
+        return self._append(tokens, len(tokens))[0]
 
     def decode(self, tokens: Tensor) -> Tensor:
         """See ``Rows``."""
@@ -89,6 +92,11 @@ class CausalRows:
         self.length = length
         for layer in self._layers():
             layer.keys, layer.values = layer.keys[:, :, :length], layer.values[:, :, :length]
+
+    def _append(self, tokens: Sequence[int], keep: int) -> Tensor:
+        positions = torch.arange(self.length, self.length + len(tokens), device=self._network.device)
+        self.length += len(tokens)
+        return self._forward(self._integers([list(tokens)]), positions[None], keep)
 
     def _forward(self, ids: Tensor, positions: Tensor, keep: int) -> Tensor:
         mask = None

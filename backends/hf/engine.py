@@ -1,6 +1,7 @@
 """The engine: requests come, share forward passes, and go.
 
-One call of ``step`` either reads the prompts of new requests or adds a token to every running one. Requests
+One call of ``step`` adds a token to every running request and reads a part of the prompts of new ones, as
+much as ``prefill_tokens`` allows: a long prompt takes several steps, between which the others go on. Requests
 to a decoder-only model share one batch, which they join and leave between steps. What needs a batch of its
 own gets one and advances beside it: beams, the exact lane, models whose state cannot be joined.
 """
@@ -16,11 +17,9 @@ from backends.hf.beams import BeamSearch
 from backends.hf.causal import CausalRows
 from backends.hf.errors import is_out_of_memory, while_generating
 from backends.hf.model import Model
-from backends.hf.prompt import Prompt, build
+from backends.hf.prompt import build
+from backends.hf.reading import Reading, Work
 from repl.messages import Capabilities, Event, Failed, Request
-
-PREFILL_BUDGET = 512
-"""Prompt tokens, padding included, read in one forward pass; a longer prompt is read alone."""
 
 
 class HuggingFaceEngine:
@@ -30,6 +29,7 @@ class HuggingFaceEngine:
         self.capabilities = capabilities
         self._model = model
         self._waiting: deque[Request] = deque()
+        self._readings: deque[Reading] = deque()
         self._shared: Batch | None = None
         self._batches: list[Batch] = []
         """All batches, the shared one included."""
@@ -44,6 +44,9 @@ class HuggingFaceEngine:
     def cancel(self, request_id: int) -> None:
         """See ``BatchingEngine``."""
         self._waiting = deque(request for request in self._waiting if request.id != request_id)
+        for reading in self._readings:
+            reading.drop(request_id)
+        self._readings = deque(reading for reading in self._readings if reading.works)
         self._searches = [search for search in self._searches if search.request.id != request_id]
         for batch in self._batches:
             for answer in batch.answers:
@@ -55,57 +58,91 @@ class HuggingFaceEngine:
         """See ``BatchingEngine``."""
         events, self._late = self._late, []
         with torch.inference_mode():
-            started = self._start_waiting()
-            events += started or self._advance()
+            events += self._advance()
+            events += self._start_waiting()
+            events += self._read()
             events += self._compact()
         return events
 
+    def _running(self) -> list[Work]:
+        """Everything that has a slot."""
+        reading = [work for reading in self._readings for work in reading.works]
+        return [*reading, *self._searches, *(answer for batch in self._batches for answer in batch.answers)]
+
     def _start_waiting(self) -> list[Event]:
-        """Begin as many waiting requests as there are slots, together where they can be."""
+        """Take in as many waiting requests as there are slots."""
         events: list[Event] = []
-        together: list[Answer] = []
-        longest = 0
-        free = self.capabilities.slots - len(self._searches) - sum(len(b.answers) for b in self._batches)
+        free = self.capabilities.slots - len(self._running())
         while self._waiting and free > 0:
-            request = self._waiting[0]
+            request = self._waiting.popleft()
             try:
-                prompt = build(self._model, request)
-                longest = max(longest, len(prompt.ids))
-                if together and longest * (len(together) + 1) > PREFILL_BUDGET:
-                    break
-                events += self._start(request, prompt, together)
-                free -= 1
+                work = self._work(request)
             except Exception as error:  # a request must not take its neighbours along
                 events.append(_failed(request, error))
-            self._waiting.popleft()
-        return events + self._begin(together)
+                continue
+            events.append(work.started())
+            self._enqueue(work)
+            free -= 1
+        return events
 
-    def _start(self, request: Request, prompt: Prompt, together: list[Answer]) -> list[Event]:
-        """Begin one request alone, or add it to those that begin together."""
+    def _work(self, request: Request) -> Work:
+        prompt = build(self._model, request)
         if request.params.beam > 1:
-            search = BeamSearch(self._model, request, prompt)
-            self._searches.append(search)
-            return [search.started()]
-        answer = Answer(self._model, request, prompt)
-        if self._model.ragged and not prompt.forced and request.lane == "fast":
-            together.append(answer)
-            return [answer.started()]
-        return [answer.started(), *self._begin([answer], alone=request.lane == "exact")]
+            return BeamSearch(self._model, request, prompt)
+        return Answer(self._model, request, prompt)
 
-    def _begin(self, answers: list[Answer], alone: bool = False) -> list[Event]:
-        """Read the prompts of ``answers`` in one pass; ``alone`` keeps them apart from all others."""
-        if not answers:
-            return []
-        batch = Batch(self._model.rows(), answers)
-        try:
-            events = batch.begin()
-            batch.compact()
-        except Exception as error:
-            if len(answers) > 1 and is_out_of_memory(error):
-                _release_memory()
-                return [event for answer in answers for event in self._begin([answer], alone)]
-            return [_failed(answer.request, error, batch) for answer in answers]
-        if batch.answers and not (not alone and self._joined(batch)):
+    def _enqueue(self, work: Work) -> None:
+        """Have a prompt read, with others where one pass is enough for all."""
+        for reading in self._readings:
+            if reading.takes(work, self._model.prefill_tokens):
+                reading.add(work)
+                return
+        self._readings.append(Reading(self._model, [work]))
+
+    def _read(self) -> list[Event]:
+        """Read from prompts, in turn, what one step allows."""
+        events: list[Event] = []
+        budget = left = self._model.prefill_tokens
+        while self._readings and left > 0:
+            reading = self._readings[0]
+            count = reading.part(left, budget)
+            if count > left and left < budget:
+                break
+            left -= count
+            self._readings.popleft()
+            try:
+                reading.advance(count)
+                if reading.done:
+                    events += self._begin(reading)
+                else:
+                    self._readings.append(reading)
+            except Exception as error:
+                events += self._apart(reading, error)
+        return events
+
+    def _apart(self, reading: Reading, error: Exception) -> list[Event]:
+        """After a failure: prompts that were too much together are read one by one."""
+        if is_out_of_memory(error):
+            _release_memory()
+            if len(reading.works) > 1:
+                self._readings.extendleft(Reading(self._model, [work]) for work in reversed(reading.works))
+                return []
+        rows = reading.rows
+        return [_failed(work.request, error, rows.size, rows.length) for work in reading.works]
+
+    def _begin(self, reading: Reading) -> list[Event]:
+        """From prompts that are read to running requests."""
+        assert reading.logits is not None
+        first = reading.works[0]
+        if isinstance(first, BeamSearch):
+            events = first.begin(reading.rows, reading.logits, reading.choices)
+            self._searches.append(first)
+            return events
+        answers = [work for work in reading.works if isinstance(work, Answer)]
+        batch = Batch(reading.rows, answers)
+        events = batch.begin(reading.logits, reading.sources, reading.choices)
+        alone = first.request.lane == "exact"
+        if alone or not self._joined(batch):
             self._batches.append(batch)
         return events
 
@@ -135,7 +172,7 @@ class HuggingFaceEngine:
             try:
                 events += search.advance()
             except Exception as error:
-                events.append(_failed(search.request, error))
+                events.append(_failed(search.request, error, search.request.params.beam))
                 search.done = True
         return events
 
@@ -147,7 +184,7 @@ class HuggingFaceEngine:
             try:
                 batch.compact()
             except Exception as error:
-                events += [_failed(answer.request, error, batch) for answer in batch.answers]
+                events += _fail(batch, batch.answers, error)
                 continue
             if batch.answers:
                 kept.append(batch)
@@ -164,11 +201,14 @@ def _rescue(batch: Batch, error: Exception) -> list[Event]:
     _release_memory()
     for answer in victims:
         answer.failed = True
-    return [_failed(answer.request, error, batch) for answer in victims]
+    return _fail(batch, victims, error)
 
 
-def _failed(request: Request, error: Exception, batch: Batch | None = None) -> Failed:
-    rows, length = (batch.rows.size, batch.rows.length) if batch else (request.params.beam, 0)
+def _fail(batch: Batch, answers: Sequence[Answer], error: Exception) -> list[Event]:
+    return [_failed(answer.request, error, batch.rows.size, batch.rows.length) for answer in answers]
+
+
+def _failed(request: Request, error: Exception, rows: int = 1, length: int = 0) -> Failed:
     return Failed(id=request.id, error=while_generating(error, rows, length))
 
 

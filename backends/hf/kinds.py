@@ -30,6 +30,8 @@ class RowsChoice(NamedTuple):
     ragged: bool
     """A batch may begin with prompts of different lengths."""
     notes: tuple[str, ...] = ()
+    divisible: bool = False
+    """A prompt can be read in parts, and what was read of one text goes for another that begins alike."""
 
 
 def loader_for(spec: ModelSpec, config: Any) -> Any:
@@ -67,7 +69,7 @@ def choose_rows(network: Any, slots: int | None, device: str) -> RowsChoice:
     if _plain_cache(network):
         make = partial(CausalRows, network)
         if selftest.passes(network, make, together=True):
-            return RowsChoice(make, many, True)
+            return RowsChoice(make, many, True, divisible=divisible(network.config))
         if selftest.passes(network, make, together=False):
             return RowsChoice(make, 1, False, ("one request at a time: batched answers would differ",))
     elif network._supports_default_dynamic_cache():
@@ -79,6 +81,17 @@ def choose_rows(network: Any, slots: int | None, device: str) -> RowsChoice:
     if not selftest.passes(network, make, together=False):
         notes.append(_DIFFERS)
     return RowsChoice(make, slots or 1, False, tuple(notes))
+
+
+def divisible(config: Any) -> bool:
+    """Whether the keys of a token depend on what is before it alone.
+
+    Two kinds of rotary embedding turn all tokens of a pass by the length of the whole.
+    """
+    rope = getattr(config.get_text_config(decoder=True), "rope_parameters", None) or {}
+    each = [value for value in rope.values() if isinstance(value, dict)] or [rope]
+    kinds = [str(one.get("rope_type") or one.get("type") or "") for one in each]
+    return not any("dynamic" in kind or kind == "longrope" for kind in kinds)
 
 
 def _plain_cache(network: Any) -> bool:

@@ -2,7 +2,7 @@
 
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import torch
@@ -37,6 +37,8 @@ class Options(msgspec.Struct, forbid_unknown_fields=True):
     """transformers' ``attn_implementation``; None leaves the choice to it."""
     revision: str = "main"
     """Of a model on the hub: a branch, a tag or a commit."""
+    prefill_tokens: Annotated[int, msgspec.Meta(ge=1)] = 512
+    """Prompt tokens read in one step: more is faster, fewer disturbs the running answers less."""
 
 
 def load(spec: ModelSpec, device: str, threads: int, progress: Progress) -> HuggingFaceEngine:
@@ -70,7 +72,7 @@ def _load(spec: ModelSpec, device: str, progress: Progress) -> HuggingFaceEngine
     network = _network(spec, loader, source, config, dtype, device, options, common)
     progress("self-test", None)
     rows = choose_rows(network, spec.slots, device)
-    model = _model(spec, network, codec, rows)
+    model = _model(spec, network, codec, rows, options)
     capabilities = Capabilities(
         kind="seq2seq" if model.seq2seq else "causal",
         slots=rows.slots,
@@ -175,7 +177,7 @@ def _network(
     return (network if quantised else network.to(device)).eval()
 
 
-def _model(spec: ModelSpec, network: Any, codec: Codec, rows: RowsChoice) -> Model:
+def _model(spec: ModelSpec, network: Any, codec: Codec, rows: RowsChoice, options: Options) -> Model:
     generation = network.generation_config
     eos = generation.eos_token_id
     if eos is None:
@@ -189,6 +191,8 @@ def _model(spec: ModelSpec, network: Any, codec: Codec, rows: RowsChoice) -> Mod
         codec=codec,
         rows=rows.make,
         ragged=rows.ragged,
+        divisible=rows.divisible,
+        prefill_tokens=options.prefill_tokens,
         # GPT-2 and its kin use one token as both; a penalty on it would only make answers longer.
         fixed=Fixed(generation, ends, None if unknown in ends else unknown, network.device),
         start=decoder_start(network) if network.config.is_encoder_decoder else (),

@@ -20,7 +20,11 @@ class Model:
     """Makes the state for a new batch."""
     ragged: bool
     """A batch may begin with prompts of different lengths."""
+    divisible: bool
+    """A prompt can be read in parts."""
     fixed: Fixed
+    prefill_tokens: int = 512
+    """Prompt tokens, padding included, read in one step."""
     start: tuple[int, ...] = ()
     """What the decoder of an encoder-decoder model begins with; empty for the others."""
     context: int | None = None

@@ -74,20 +74,6 @@ def test_cancelling_what_waits(model):
     assert {event.id for _ in range(40) for event in model.step()} == {1, 2, 3, 4}
 
 
-def test_prompts_are_read_together_within_the_budget_only(model, monkeypatch):
-    sizes = []
-    prefill = CausalRows.prefill
-
-    def watched(self, prompts):
-        sizes.append(len(prompts))
-        return prefill(self, prompts)
-
-    monkeypatch.setattr(CausalRows, "prefill", watched)
-    monkeypatch.setattr("backends.hf.engine.PREFILL_BUDGET", 40)
-    run(model, *(request(i, "z" * 18) for i in range(4)))
-    assert sizes == [2, 2]
-
-
 def test_stop_strings_are_cut_and_end_the_answer(model):
     free = ask(model, max_new=30, min_new=30)
     stop = free.end.text[5:8]

@@ -1,0 +1,118 @@
+"""Prompts on their way into the model: a part at each step, so that running answers never wait for long."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from backends.hf import sampling
+from backends.hf.answer import Answer
+from backends.hf.beams import BeamSearch
+from backends.hf.causal import CausalRows
+from backends.hf.model import Model
+from backends.hf.rows import Rows
+
+Work = Answer | BeamSearch
+
+
+class Reading:
+    """Requests whose prompts are read together; those with equal prompts share a row.
+
+    One long prompt is read in as many parts as it takes, several short ones in one pass. The forced beginning
+    of an answer, whose request is then the only one, is read in parts after the prompt.
+    """
+
+    def __init__(self, model: Model, works: Sequence[Work]) -> None:
+        self.works = list(works)
+        self.rows: Rows = model.rows()
+        self.logits: Tensor | None = None
+        """``[prompts, vocab]``, after all that was read."""
+        self.choices: list[sampling.Choice] = []
+        """The forced beginning."""
+        self._divisible = model.divisible and isinstance(self.rows, CausalRows)
+        self._shares = model.ragged and all(map(_plain, works))
+        self._prompts = _different(works)
+        self._read = 0
+        """Tokens of the prompt that the rows hold."""
+
+    @property
+    def sources(self) -> list[int]:
+        """For each of ``works`` the row that holds its prompt."""
+        return [self._prompts.index(work.prompt.ids) for work in self.works]
+
+    @property
+    def done(self) -> bool:
+        """Whether everything is read."""
+        return self._rest == 0 and len(self.choices) == len(self._forced)
+
+    @property
+    def _rest(self) -> int:
+        return max(map(len, self._prompts)) - self._read
+
+    @property
+    def _forced(self) -> list[int]:
+        return self.works[0].prompt.forced
+
+    def takes(self, work: Work, most: int) -> bool:
+        """Whether ``work`` can be read along: its prompt is here already, or one pass is enough for all."""
+        if not self._shares or not _plain(work):
+            return False
+        if work.prompt.ids in self._prompts:
+            return True
+        longest = max(len(work.prompt.ids), *map(len, self._prompts))
+        return not self._read and longest * (len(self._prompts) + 1) <= most
+
+    def add(self, work: Work) -> None:
+        """Read ``work`` along."""
+        self.works.append(work)
+        if work.prompt.ids not in self._prompts:
+            self._prompts.append(work.prompt.ids)
+
+    def drop(self, request_id: int) -> None:
+        """Leave out a request."""
+        self.works = [work for work in self.works if work.request.id != request_id]
+        if not self._read:
+            self._prompts = _different(self.works)
+
+    def part(self, left: int, budget: int) -> int:
+        """Tokens, padding included, of what comes next when ``left`` of a step's ``budget`` is not yet spent.
+
+        It is more than ``left`` where the prompts cannot be read in parts of any size.
+        """
+        # On the exact lane the parts must not depend on what else is read.
+        most = budget if self.works[0].request.lane == "exact" else left
+        if self._rest == 0:
+            return min(most, len(self._forced) - len(self.choices))
+        if self._divisible and len(self._prompts) == 1:
+            return min(most, self._rest)
+        return len(self._prompts) * self._rest
+
+    def advance(self, count: int) -> None:
+        """Read ``count`` tokens, as ``part`` told them."""
+        if self._rest == 0:
+            assert self.logits is not None
+            at = len(self.choices)
+            choices, self.logits = sampling.force(
+                self.rows, self.logits, self._forced[at : at + count], self.works[0].request.params.logprobs
+            )
+            self.choices += choices
+        elif len(self._prompts) > 1 or count >= self._rest + self._read:
+            self.logits = self.rows.prefill(self._prompts)
+            self._read += self._rest
+        else:
+            assert isinstance(self.rows, CausalRows)
+            self.logits = self.rows.read(self._prompts[0][self._read : self._read + count])
+            self._read += count
+
+
+def _plain(work: Work) -> bool:
+    """Whether nothing keeps the request from sharing its forward passes with others."""
+    return isinstance(work, Answer) and work.request.lane == "fast" and not work.prompt.forced
+
+
+def _different(works: Sequence[Work]) -> list[list[int]]:
+    """Each prompt once, in order."""
+    prompts: list[list[int]] = []
+    for work in works:
+        if work.prompt.ids not in prompts:
+            prompts.append(work.prompt.ids)
+    return prompts
