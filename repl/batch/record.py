@@ -184,9 +184,6 @@ def as_fairseq(record: Record) -> bytes:
         lines.append(f"H-{index}\t{score}\t{hypothesis.raw_text or hypothesis.text}")
         lines.append(f"D-{index}\t{score}\t{hypothesis.text}")
         lines.append(f"P-{index}\t" + " ".join(f"{_bits(score):.4f}" for score in hypothesis.token_scores))
-        if hypothesis.alignment:
-            pairs = " ".join(f"{source}-{target}" for source, target in hypothesis.alignment)
-            lines.append(f"A-{index}\t{pairs}")
     return "".join(f"{line.translate(_LINE_BREAKS)}\n" for line in lines).encode()
 
 

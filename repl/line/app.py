@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 
 from prompt_toolkit.patch_stdout import patch_stdout
 
@@ -67,7 +67,7 @@ class LineMode:
         unwatch = self._session.coordinator.watch(lambda status: self.prompt.refresh())
         self._greet()
         try:
-            with patch_stdout(raw=True), suppress(EOFError):
+            with self._keys(), patch_stdout(raw=True), suppress(EOFError):
                 while not self._ui.left:
                     line = await self.prompt.read(self._ui.take_prefill())
                     self._screen.flush()
@@ -79,6 +79,10 @@ class LineMode:
             unlisten()
             self._screen.flush()
             loop.remove_signal_handler(signal.SIGINT)
+
+    def _keys(self) -> AbstractContextManager[None]:
+        """Keep keys from the terminal between two prompts, too: it would echo, edit and swallow them."""
+        return nullcontext() if self._dumb else self.prompt.app.input.raw_mode()
 
     def interrupt(self) -> None:
         """Ctrl-C: stop what runs; else forget what is typed; else say how to leave."""

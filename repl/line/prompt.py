@@ -99,6 +99,7 @@ class Prompt:
         typing = has_focus(DEFAULT_BUFFER)
 
         @keys.add("enter", filter=typing)
+        @keys.add("c-j", filter=typing)  # what Enter sends between two prompts, when the terminal is cooked
         def _(event: KeyPressEvent) -> None:
             """Send the line; in the menu, take what is chosen there."""
             buffer = event.current_buffer
@@ -108,7 +109,6 @@ class Prompt:
                 buffer.validate_and_handle()
 
         @keys.add("escape", "enter", filter=typing)
-        @keys.add("c-j", filter=typing)
         def _(event: KeyPressEvent) -> None:
             """Begin another line of the same prompt."""
             event.current_buffer.newline(copy_margin=False)

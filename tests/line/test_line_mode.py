@@ -28,7 +28,7 @@ async def test_an_answer_stands_under_its_question_with_its_figures() -> None:
 
 async def test_lines_are_printed_as_they_become_whole(gate: Gate) -> None:
     async with sitting(models("a", gate=str(gate.path))) as line:
-        line.type("first\x0asecond\x1b\rthird\r")  # Ctrl-J and Alt-Enter begin a new line
+        line.type("first\x1b\rsecond\x1b\rthird\r")  # Alt-Enter begins a new line
         gate.release(1)
         await line.until(lambda: bool(line.session.exchanges))
         assert line.session.exchanges[0].prompt == "first\nsecond\nthird"
@@ -95,6 +95,15 @@ async def test_a_pasted_text_stays_one_prompt() -> None:
         line.type("\x1b[200~first\nsecond\x1b[201~\r")
         await line.shows("#1)")
         assert [x.prompt for x in line.session.exchanges] == ["first\nsecond"]
+
+
+async def test_lines_typed_while_a_command_runs_are_not_run_together() -> None:
+    async with sitting(models("a")) as line:
+        line.type(
+            "/set max_new 1\r/set max_new 2\none two three\n"
+        )  # Enter, as a cooked terminal passes it on
+        await line.shows("#1)")
+        assert [(x.prompt, x.answer.text) for x in line.session.exchanges] == [("one two three", "one two")]
 
 
 async def test_tab_completes_commands_and_names() -> None:
