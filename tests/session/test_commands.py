@@ -235,7 +235,10 @@ async def test_restart(do, session):
     assert "which replica" in await do("/restart")
     assert "restarting a/1" in await do("/restart a/1")
     assert pool_of(session).restarted == ["a/1"]
-    assert "no replica 'x'" in await do("/restart x")
+    refused = await do("/restart x")
+    assert "no replica 'x'" in refused
+    assert "restarting" not in refused
+    assert "restarting a/0 and a/1" in await do("/restart a")
 
 
 async def test_history_searches_prompts_and_answers(do, session):

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from repl.config import ConfigError
 from repl.config.schema import device as named_device
 from repl.devices import place
+from repl.params import nearest
 from repl.pool import Refused, ReplicaStatus
 from repl.pool.metrics import Histogram
 from repl.session import routing
@@ -59,7 +60,8 @@ def _add(session: "Session", ui: FrontEnd, words: "Sequence[str]") -> None:
     """Start one more replica of a model, or of each chosen model."""
     device = named_device(words[0]) if words else None
     if device is None:
-        raise InputError("on which device?", "/replicas add gpu3 [MODEL], or /replicas add cpu [MODEL]")
+        what = f"'{words[0]}' is not a device" if words else "on which device?"
+        raise InputError(what, "/replicas add gpu3 [MODEL], or /replicas add cpu [MODEL]")
     models = [one_model(session, word) for word in words[1:]] or list(session.comparison)
     for name in models:
         try:
@@ -71,6 +73,9 @@ def _add(session: "Session", ui: FrontEnd, words: "Sequence[str]") -> None:
 
 
 def _drain(session: "Session", ui: FrontEnd, word: str) -> None:
+    if not word:
+        known = ", ".join(r.name for r in session.replicas())
+        raise InputError("which replica?", f"/replicas drain NAME, of {known}; or a device")
     name = routing.device(word) or word
     try:
         session.coordinator.drain(name)
@@ -100,7 +105,9 @@ async def _restart(session: "Session", ui: FrontEnd, argument: str) -> None:
     if not argument:
         known = ", ".join(r.name for r in session.replicas())
         raise InputError("which replica?", f"/restart NAME, of {known}")
-    say(ui, f"restarting {argument}")
+    names = [r.name for r in session.replicas() if argument in (r.name, r.model)]
+    if names:
+        say(ui, f"restarting {' and '.join(names)}")
     try:
         await session.coordinator.restart(argument)
     except Refused as refused:
@@ -127,6 +134,7 @@ async def _pin(session: "Session", ui: FrontEnd, argument: str) -> None:
         session.pins.clear()
         say(ui, "lines go to the least busy replica again")
         return
+    _check_place(session, argument)
     found = routing.resolve(
         argument, comparison=session.comparison, models=list(session.models), replicas=session.replicas()
     )
@@ -136,6 +144,16 @@ async def _pin(session: "Session", ui: FrontEnd, argument: str) -> None:
         raise InputError(f"'{argument}' is a model", f"name a device or one of its replicas: {names}")
     session.pins.update(pins)
     say(ui, f"{' and '.join(pins)} will answer on {argument} alone", "/pin off ends it")
+
+
+def _check_place(session: "Session", name: str) -> None:
+    """Refuse what names neither a replica, nor a device, nor a model."""
+    known = routing.addresses((), session.replicas())
+    if name in known or name in session.models or routing.device(name):
+        return
+    near = nearest(name, known)
+    hint = f"did you mean {near}?" if near else f"there are {', '.join(known)}"
+    raise InputError(f"no replica or device is called '{name}'", hint)
 
 
 def _pin_offers(session: "Session", before: "Sequence[str]", begun: str) -> "Iterable[Offer]":
