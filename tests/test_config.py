@@ -399,6 +399,7 @@ class TestCommandLine:
                 r"--data and --trust are settled by the configuration",
             ),
             (Arguments(config="deno"), r"--config: unknown configuration 'deno': did you mean 'demo'\?"),
+            (Arguments(config="/"), r"--config: / is a folder: name the file in it"),
             (Arguments(config="nowhere.yaml"), r"there is no configuration file /.*nowhere\.yaml"),
         ],
     )

@@ -55,6 +55,8 @@ def find(name: str, base: Path) -> Path:
     packaged = paths.ready_configs() / f"{name}.yaml"
     if name in ready():
         return packaged
+    if file.is_dir():
+        raise ConfigError(f"--config: {file} is a folder: name the file in it")
     if file.suffix in (".yaml", ".yml") or len(Path(name).parts) > 1:
         raise ConfigError(f"there is no configuration file {file}")
     raise ConfigError(f"--config: {unknown('configuration', name, ready())}, or the path of a file")
