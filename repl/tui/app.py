@@ -21,23 +21,22 @@ from repl.tui import keymap, themes
 from repl.tui.clock import FrameClock
 from repl.tui.completions import Completions
 from repl.tui.drawer import Drawer
-from repl.tui.frame import LOW, Frame
+from repl.tui.frame import LOW, TINY, Frame
 from repl.tui.frontend import TuiFrontEnd
 from repl.tui.history import History
 from repl.tui.pane import Pane
 from repl.tui.panes import Panes
 from repl.tui.prompt import Prompt
 from repl.tui.service import Service
+from repl.tui.status import plural
 from repl.tui.words import named
 
 if TYPE_CHECKING:
     from repl.config import Config
     from repl.session.commands.base import Command, Completion
+    from repl.session.frontend import Notice
     from repl.session.session import Session
     from repl.tui.service import OpenSession
-
-TINY = 6
-"""Below this many rows only the answers and the prompt are shown."""
 
 
 def _palette() -> type[Provider]:
@@ -60,7 +59,7 @@ class ReplApp(App[int]):
         self._service = Service(open_session, TuiFrontEnd(self), self._opened)
         for own in themes.OWN:
             self.register_theme(own)
-        self.theme = theme if theme in self.available_themes else themes.DARK.name
+        self.theme, self._doubt = themes.choose(theme, self.available_themes)
 
     @property
     def session(self) -> Session | None:
@@ -91,6 +90,8 @@ class ReplApp(App[int]):
         """Show the panes; start everything else after the first frame."""
         self._show_panes(self.config.compare)
         self.prompt.focus()
+        if self._doubt is not None:
+            self._service.front_end.notice(self._doubt)
         self.call_after_refresh(self._start)
 
     def on_resize(self, event: events.Resize) -> None:
@@ -113,27 +114,27 @@ class ReplApp(App[int]):
 
     async def _opened(self, session: Session) -> None:
         session.listen(self._service.front_end)
+        earlier = await session.store.lines()
+        if not self.is_running:
+            return  # left while it was being opened
         session.coordinator.watch(lambda status: self.pool_changed())
-        self.prompt.past.lines[:0] = await session.store.lines()
+        self.prompt.past.lines[:0] = earlier
         for exchange in session.exchanges:
             self.panes.pane(exchange.model).show(exchange, earlier=True)
         self.show_comparison()
-        self.set_interval(1.0, self._read_devices)
+        self.set_interval(1.0, self.frame.read_devices)
 
     def _broken(self, error: BaseException) -> None:
         if self.is_running:
             self.exit(return_code=1)
 
-    async def close(self) -> None:
-        """End the session; to be called after the app has left the screen. Raises what broke it down."""
+    async def close(self) -> Sequence[Notice]:
+        """End the session once the screen is given back; returns what it still has to say.
+
+        Raises what broke it down.
+        """
         await self._service.close()
-
-    def _read_devices(self) -> None:
-        from repl.devices import readings
-
-        self.frame.readings = readings()
-        if self.frame.readings:
-            self.pool_changed()
+        return self._service.front_end.late
 
     # -- what the front end is told --------------------------------------------------------------------------
 
@@ -190,10 +191,7 @@ class ReplApp(App[int]):
 
     @on(Prompt.Completing)
     def _show_completions(self, event: Prompt.Completing) -> None:
-        self.completions.show(event.completions, event.chosen)
-        bottom = self.query_one("#ask").region.y
-        height = int(self.completions.styles.height.value) if self.completions.styles.height else 0
-        self.completions.styles.offset = (0, max(0, bottom - height))
+        self.completions.show(event.completions, event.chosen, above=self.query_one("#ask").region.y)
 
     @on(Prompt.Searching)
     def _show_search(self, event: Prompt.Searching) -> None:
@@ -229,7 +227,8 @@ class ReplApp(App[int]):
         elif self.prompt.searching:
             self.prompt.leave_search()
         elif self.session is not None and (count := self.session.stop()):
-            self.frame.say(f"stopping {count} answer{'s' if count != 1 else ''}")
+            self.frame.say(f"stopping {plural(count, 'answer')}")
+            self.pool_changed()
         elif self.prompt.text:
             self.prompt.close_completions()
             self.prompt.clear()
@@ -249,6 +248,7 @@ class ReplApp(App[int]):
         running = [x.ticket for pane in self.panes.meant for x in pane.running if x.ticket is not None]
         for ticket in running:
             ticket.cancel()
+        self.pool_changed()
         if not running and self.panes.zoomed:
             self.panes.toggle_zoom()
         elif not running:

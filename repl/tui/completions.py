@@ -27,12 +27,14 @@ class Completions(Widget):
         self._items: list[tuple[str, str]] = []
         self._chosen = -1
 
-    def show(self, completions: Sequence[Completion], chosen: int) -> None:
-        """Show ``completions`` with one of them marked; hide when there are none."""
+    def show(self, completions: Sequence[Completion], chosen: int, *, above: int) -> None:
+        """Show ``completions`` with one of them marked, ending above a row of the screen; hide when none."""
         self._items = [(visible_line(c.text.strip()), visible_line(c.help)) for c in completions]
         self._chosen = chosen
         self.display = bool(self._items)
-        self.styles.height = min(MOST, len(self._items))
+        height = min(MOST, len(self._items))
+        self.styles.height = height
+        self.styles.offset = (0, max(0, above - height))
         self.refresh(layout=True)
 
     def render(self) -> Content:

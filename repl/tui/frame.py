@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 REMARK_SECONDS = 6.0
 LOW = 12
 """Below this many rows the header and the footer make room for the answers."""
+TINY = 6
+"""Below this many rows only the answers and the prompt are shown."""
 WIDE = 100
 """From this many columns on, the hints are complete."""
 TALL = 20
@@ -45,6 +47,14 @@ class Frame:
         self.replicas.styles.height = len(self._replicas(self._size.width))
         for bar in (self.header, self.replicas, self.footer):
             bar.refresh()
+
+    def read_devices(self) -> None:
+        """Take the GPUs' load and memory anew, where there are any."""
+        from repl.devices import readings
+
+        self.readings = readings()
+        if self.readings:
+            self._app.pool_changed()
 
     def say(self, words: str, *, for_ever: bool = False) -> None:
         """Show a remark in the footer, for a while or until the next; empty words take it back."""

@@ -27,6 +27,8 @@ class TuiFrontEnd:
         self._app = app
         self._remarks: list[Notice] = []
         """Those of the line being carried out."""
+        self.late: list[Notice] = []
+        """Those that came after the app had left the screen."""
 
     # -- FrontEnd --------------------------------------------------------------------------------------------
 
@@ -50,6 +52,10 @@ class TuiFrontEnd:
     def begin_line(self) -> None:
         """What is shown from now on belongs to another line."""
         self._remarks.clear()
+
+    def end_line(self) -> None:
+        """A line was carried out: show what it stopped or changed, even where no replica says anything."""
+        self._app.pool_changed()
 
     def prefill(self, text: str) -> None:
         """Put ``text`` into the prompt."""
@@ -94,4 +100,7 @@ class TuiFrontEnd:
 
     def notice(self, notice: Notice) -> None:
         """Something nobody asked for."""
-        self.show(notice)
+        if self._app.is_running:
+            self.show(notice)
+        else:
+            self.late.append(notice)

@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
+from repl.arguments import PROGRAM
+from repl.session.safe import visible_line
 from repl.tui import terminal_keys
 from repl.tui.app import ReplApp
 
 if TYPE_CHECKING:
     from repl.config import Config
     from repl.options import Options
+    from repl.session.frontend import Notice
     from repl.session.session import Session
 
 
@@ -33,13 +37,20 @@ async def _main(config: Config, options: Options) -> int:
     app = ReplApp(config, lambda: open_session(config, options), options.theme or config.theme)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGHUP):
-        with suppress(NotImplementedError, RuntimeError):
-            loop.add_signal_handler(number, app.action_leave)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            loop.add_signal_handler(number, partial(app.exit, return_code=128 + number))
     try:
         await app.run_async()
     finally:
-        await app.close()
+        _say(await app.close())
     return app.return_code or 0
+
+
+def _say(notices: Sequence[Notice]) -> None:
+    """What is known only after the screen was given back, such as a record that could not be closed."""
+    for notice in notices:
+        for words in filter(None, (notice.text, notice.hint)):
+            print(f"{PROGRAM}: {visible_line(words)}", file=sys.stderr)
 
 
 @asynccontextmanager

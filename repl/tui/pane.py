@@ -54,6 +54,7 @@ class Pane(LineView):
         self._answers: dict[Exchange, AnswerBlock] = {}
         self._replicas: tuple[ReplicaStatus, ...] = ()
         self._waiting = 0
+        self._stopping: set[Exchange] = set()
         self._condition = Block(foot=[Line(WELCOME, "muted")])
         self.transcript.blocks.append(self._condition)
 
@@ -117,8 +118,9 @@ class Pane(LineView):
         if before != [(r.device, r.state, r.loading, r.detail, r.error) for r in replicas]:
             self._describe_condition()
             self.redraw_header()
-        if waiting != self._waiting:
-            self._waiting = waiting
+        stopping = {x for x in self.running if x.ticket is not None and x.ticket.stopping}
+        if waiting != self._waiting or stopping != self._stopping:
+            self._waiting, self._stopping = waiting, stopping
             for exchange in self.running:
                 self.post(exchange)
         self.redraw()

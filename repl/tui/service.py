@@ -68,3 +68,4 @@ class Service:
                 words = f"{type(error).__name__}: {error}"
                 hint = "this is a fault of the program; the session goes on"
                 self.front_end.show(Notice("error", words, hint))
+            self.front_end.end_line()

@@ -1,6 +1,14 @@
 """The two quiet themes of the app; Textual's own are there too."""
 
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
 from textual.theme import Theme
+
+if TYPE_CHECKING:
+    from repl.session.frontend import Notice
 
 DARK = Theme(
     name="dark",
@@ -33,3 +41,15 @@ LIGHT = Theme(
     variables={"screen-selection-background": "#bcd4ec", "screen-selection-foreground": "#10151b"},
 )
 OWN = (DARK, LIGHT)
+
+
+def choose(wanted: str | None, known: Collection[str]) -> tuple[str, Notice | None]:
+    """The theme to begin with, and what to say where ``wanted`` is not known."""
+    if wanted is None or wanted in known:
+        return wanted or DARK.name, None
+    from repl.params import nearest
+    from repl.session.frontend import Notice
+
+    near = nearest(wanted, known)
+    hint = f"did you mean {near}? " if near else ""
+    return DARK.name, Notice("warning", f"there is no theme '{wanted}'", f"{hint}/theme lists them")

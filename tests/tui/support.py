@@ -55,6 +55,8 @@ class ScriptedPool:
         self.replicas = {status.name: status for status in replicas}
         self.tickets: list[Ticket] = []
         self.restarted: list[str] = []
+        self.deaf = False
+        """Whether a stop that is asked for has no effect, as with a frozen replica."""
         self._watchers: list[Callable[[ReplicaStatus], None]] = []
 
     def submit(self, request: Request, *, sink: Callable[[Ticket, Event], None], **asked: object) -> Ticket:
@@ -73,7 +75,8 @@ class ScriptedPool:
 
     def _cancel(self, ticket: Ticket, reason: StopReason) -> None:
         ticket.stopping = reason
-        ticket.deliver(Stopped(id=ticket.request.id, reason=reason))
+        if not self.deaf:
+            ticket.deliver(Stopped(id=ticket.request.id, reason=reason))
 
     def status(self) -> list[ReplicaStatus]:
         return list(self.replicas.values())

@@ -3,8 +3,10 @@
 import pytest
 from textual.geometry import Size
 
+from repl.session.frontend import Notice
+from repl.tui.app import ReplApp
 from repl.tui.helpscreen import HelpView
-from tests.tui.support import Desk, line_with
+from tests.tui.support import Desk, line_with, wait_until
 
 HOSTILE = "\x1b]52;c;QUJD\x07\x1b[31m[b]bold[/b][/foo][@click=app.quit]x[/]\u202egnp\x9b0m"
 MADE_SAFE = "␛]52;c;QUJD␇␛[31m[b]bold[/b][/foo][@click=app.quit]x[/]⟨202E⟩gnp⟨9B⟩0m"
@@ -43,6 +45,36 @@ async def test_lines_sent_before_the_session_is_open_are_asked_then() -> None:
         await desk.pilot.press("enter")
         desk.may_open.set()
         await desk.until(lambda: len(desk.pool.tickets) == 2)
+
+
+@pytest.mark.parametrize("way", ["ctrl+c", "escape", "/stop"])
+async def test_an_answer_that_is_slow_to_stop_is_marked_at_once(way: str) -> None:
+    async with Desk("early").running() as desk:
+        (early,) = await desk.ask("go")
+        early.start().say("one ")
+        desk.pool.deaf = True
+        await (desk.command(way) if way.startswith("/") else desk.pilot.press(way))
+        await desk.until(lambda: line_with(desk.lines("early"), "#1") == "◐ stopping · #1")
+        desk.pool.deaf = False
+
+
+async def test_what_the_session_says_after_the_screen_is_gone_is_handed_over() -> None:
+    desk = Desk("early")
+    async with desk.app.run_test() as pilot:
+        await wait_until(pilot, lambda: desk.app.session is not None)
+    assert desk.app.session is not None
+    notice = Notice("warning", "the record cannot be written: disk full", "some answers are lost")
+    desk.app.session._tell.notice(notice)
+    assert await desk.app.close() == [notice]
+
+
+async def test_a_theme_that_is_not_there_is_told_and_replaced() -> None:
+    desk = Desk("early")
+    desk.app = ReplApp(desk.config, desk._open, "drak")
+    async with desk.running():
+        assert desk.app.theme == "dark"
+        await desk.until(lambda: any("there is no theme 'drak'" in row for row in desk.drawn()))
+        assert any("did you mean dark?" in row for row in desk.drawn())
 
 
 async def test_ctrl_c_stops_what_runs_then_clears_then_says_how_to_leave() -> None:
