@@ -56,6 +56,8 @@ class Started(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=Tr
     """Tokens that truncation removed."""
     notes: tuple[str, ...] = ()
     """Visible marks: parameters whose meaning differs or which had no effect here."""
+    reused: int = 0
+    """Tokens at the beginning of the prompt that need no reading: an earlier request left their state."""
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=True):
