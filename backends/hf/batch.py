@@ -8,7 +8,9 @@ from torch import Tensor
 from backends.hf import sampling
 from backends.hf.answer import Answer, Row
 from backends.hf.causal import CausalRows
+from backends.hf.errors import is_out_of_memory
 from backends.hf.events import no_token_left, not_a_number
+from backends.hf.prefixes import PrefixStore
 from backends.hf.rows import Rows
 from repl.messages import Event, Failed
 
@@ -61,15 +63,31 @@ class Batch:
         self.rows.crop(self._before)
         return True
 
-    def compact(self) -> None:
-        """Take out the rows that are complete, failed or cancelled."""
+    def compact(self, store: PrefixStore | None) -> None:
+        """Take out the rows that are complete, failed or cancelled; ``store`` keeps what they hold."""
         keep = [i for i, (a, row) in enumerate(self._members) if not (row.reason or a.failed or a.cancelled)]
         if len(keep) == len(self._members):
             return
+        if store is not None and isinstance(self.rows, CausalRows):
+            for i in set(range(len(self._members))).difference(keep):
+                self._preserve(i, self.rows, store)
         self._members = [self._members[i] for i in keep]
         if keep and self._last is not None:
             self.rows.select(keep)
             self._last = self._last[keep]
+
+    def _preserve(self, index: int, rows: CausalRows, store: PrefixStore) -> None:
+        """Keep what a row holds; of several samples only the first."""
+        answer, row = self._members[index]
+        ids = row.history[: rows.held(index)]
+        if row is not answer.rows[0] or answer.failed or not store.wants(ids):
+            return
+        try:
+            store.add(ids, rows.snapshot(index))
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            store.shrink(0)
 
     def join(self, other: "Batch") -> None:
         """Take in another batch; both must have ``CausalRows``, and ``other`` is used up."""

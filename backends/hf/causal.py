@@ -1,7 +1,7 @@
 """Rows of decoder-only models with plain keys and values."""
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -9,6 +9,23 @@ from torch.nn.functional import pad
 from transformers import DynamicCache
 
 from backends.hf.rows import Prompts, accepted, integers
+
+
+class KeptLayer(NamedTuple):
+    """Keys and values of one layer for one text, each ``[1, heads, tokens, size]``."""
+
+    at: int
+    """Which layer."""
+    keys: Tensor
+    values: Tensor
+
+    def first(self, length: int) -> "KeptLayer":
+        """For the first ``length`` tokens."""
+        return KeptLayer(self.at, self.keys[:, :, :length], self.values[:, :, :length])
+
+
+Snapshot = list[KeptLayer]
+"""What the model holds of one text."""
 
 
 class CausalRows:
@@ -29,6 +46,11 @@ class CausalRows:
     def size(self) -> int:
         """Number of rows."""
         return len(self._pads)
+
+    @property
+    def nbytes(self) -> int:
+        """Of all keys and values."""
+        return sum(layer.keys.nbytes + layer.values.nbytes for layer in self._layers())
 
     def prefill(self, prompts: Prompts) -> Tensor:
         """See ``Rows``."""
@@ -86,6 +108,26 @@ class CausalRows:
             raise
         self._pads = [gap + mine for gap in self._pads] + [gap + theirs for gap in other._pads]
         self.length = length
+
+    def held(self, row: int) -> int:
+        """Tokens of a row, without padding."""
+        return self.length - self._pads[row]
+
+    def snapshot(self, row: int) -> Snapshot:
+        """A copy of what is held of one row."""
+        gap = self._pads[row]
+        return [
+            KeptLayer(index, *(held[row : row + 1, :, gap:].clone() for held in (layer.keys, layer.values)))
+            for index, layer in enumerate(self._cache.layers)
+            if layer.is_initialized
+        ]
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Begin with one row that holds what ``snapshot`` does."""
+        for layer in snapshot:
+            self._cache.update(layer.keys, layer.values, layer.at)
+        self._pads = [0]
+        self.length = snapshot[0].keys.shape[2]
 
     def crop(self, length: int) -> None:
         """Return to ``length`` tokens after a forward pass that broke off between two layers."""

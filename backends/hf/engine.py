@@ -9,17 +9,23 @@ own gets one and advances beside it: beams, the exact lane, models whose state c
 from collections import deque
 from collections.abc import Sequence
 
+import msgspec
 import torch
 
+from backends.hf import memory
 from backends.hf.answer import Answer
 from backends.hf.batch import Batch
 from backends.hf.beams import BeamSearch
 from backends.hf.causal import CausalRows
 from backends.hf.errors import is_out_of_memory, while_generating
 from backends.hf.model import Model
+from backends.hf.prefixes import PrefixStore
 from backends.hf.prompt import build
-from backends.hf.reading import Reading, Work
-from repl.messages import Capabilities, Event, Failed, Request
+from backends.hf.reading import Reading, Work, demand
+from repl.messages import Capabilities, Event, Failed, Request, Started
+
+PREFIX_SHARE = 0.5
+"""Of the memory for keys and values that finished texts may hold while nobody else needs it."""
 
 
 class HuggingFaceEngine:
@@ -29,6 +35,8 @@ class HuggingFaceEngine:
         self.capabilities = capabilities
         self._model = model
         self._waiting: deque[Request] = deque()
+        self._next: Work | None = None
+        """The first of them, once it was looked at and found to want memory that is not free yet."""
         self._readings: deque[Reading] = deque()
         self._shared: Batch | None = None
         self._batches: list[Batch] = []
@@ -36,6 +44,9 @@ class HuggingFaceEngine:
         self._searches: list[BeamSearch] = []
         self._late: list[Event] = []
         """What happened outside of ``step``."""
+        self._prefixes = None
+        if model.divisible and model.cache_tokens is not None:
+            self._prefixes = PrefixStore(int(model.cache_tokens * PREFIX_SHARE))
 
     def admit(self, request: Request) -> None:
         """See ``BatchingEngine``."""
@@ -44,6 +55,8 @@ class HuggingFaceEngine:
     def cancel(self, request_id: int) -> None:
         """See ``BatchingEngine``."""
         self._waiting = deque(request for request in self._waiting if request.id != request_id)
+        if self._next is not None and self._next.request.id == request_id:
+            self._next = None
         for reading in self._readings:
             reading.drop(request_id)
         self._readings = deque(reading for reading in self._readings if reading.works)
@@ -70,19 +83,22 @@ class HuggingFaceEngine:
         return [*reading, *self._searches, *(answer for batch in self._batches for answer in batch.answers)]
 
     def _start_waiting(self) -> list[Event]:
-        """Take in as many waiting requests as there are slots."""
+        """Take in as many waiting requests as there are slots and memory for, in their order."""
         events: list[Event] = []
-        free = self.capabilities.slots - len(self._running())
-        while self._waiting and free > 0:
-            request = self._waiting.popleft()
+        running = self._running()
+        while self._waiting and len(running) < self.capabilities.slots:
+            request = self._waiting[0]
             try:
-                work = self._work(request)
+                work = self._next or self._work(request)
+                self._next = work
+                if not self._has_room([*running, work]):
+                    break
+                events.append(self._enqueue(work))
+                running.append(work)
             except Exception as error:  # a request must not take its neighbours along
                 events.append(_failed(request, error))
-                continue
-            events.append(work.started())
-            self._enqueue(work)
-            free -= 1
+            self._waiting.popleft()
+            self._next = None
         return events
 
     def _work(self, request: Request) -> Work:
@@ -91,13 +107,30 @@ class HuggingFaceEngine:
             return BeamSearch(self._model, request, prompt)
         return Answer(self._model, request, prompt)
 
-    def _enqueue(self, work: Work) -> None:
-        """Have a prompt read, with others where one pass is enough for all."""
+    def _has_room(self, works: Sequence[Work]) -> bool:
+        """Whether all of ``works``, the last of which is new, fit together; old texts make way for them."""
+        limit = self._model.cache_tokens
+        if limit is None:
+            return True
+        demands = [demand(self._model, work) for work in works]
+        memory.check(demands[-1], limit)
+        free = limit - memory.tokens(demands)
+        if self._prefixes is not None and free >= 0:
+            self._prefixes.shrink(free)
+        return free >= 0
+
+    def _enqueue(self, work: Work) -> Started:
+        """Have a prompt read: from where an old text parts from it, or with others, where one pass does."""
+        prefix = None
+        if self._prefixes is not None and work.request.lane == "fast":
+            prefix = self._prefixes.find(work.prompt.ids)
         for reading in self._readings:
-            if reading.takes(work, self._model.prefill_tokens):
+            if reading.takes(work, 0 if prefix else self._model.prefill_tokens):
                 reading.add(work)
-                return
-        self._readings.append(Reading(self._model, [work]))
+                return work.started()
+        reading = Reading(self._model, [work], prefix)
+        self._readings.append(reading)
+        return msgspec.structs.replace(work.started(), reused=reading.rows.length)
 
     def _read(self) -> list[Event]:
         """Read from prompts, in turn, what one step allows."""
@@ -123,7 +156,7 @@ class HuggingFaceEngine:
     def _apart(self, reading: Reading, error: Exception) -> list[Event]:
         """After a failure: prompts that were too much together are read one by one."""
         if is_out_of_memory(error):
-            _release_memory()
+            self.forget()
             if len(reading.works) > 1:
                 self._readings.extendleft(Reading(self._model, [work]) for work in reversed(reading.works))
                 return []
@@ -167,7 +200,7 @@ class HuggingFaceEngine:
             try:
                 events += batch.advance()
             except Exception as error:
-                events += _rescue(batch, error)
+                events += self._rescue(batch, error)
         for search in list(self._searches):
             try:
                 events += search.advance()
@@ -176,13 +209,31 @@ class HuggingFaceEngine:
                 search.done = True
         return events
 
+    def _rescue(self, batch: Batch, error: Exception) -> list[Event]:
+        """Fail as few requests as possible after a step that raised."""
+        victims = batch.answers
+        if is_out_of_memory(error):
+            forgot = self.forget()
+            if (forgot or len(victims) > 1) and batch.retreat():
+                victims = [] if forgot else victims[-1:]
+        for answer in victims:
+            answer.failed = True
+        return _fail(batch, victims, error)
+
+    def forget(self) -> bool:
+        """Let go of all finished texts; whether there were any."""
+        forgot = self._prefixes is not None and self._prefixes.shrink(0)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        return forgot
+
     def _compact(self) -> list[Event]:
         """Let go of what is over."""
         events: list[Event] = []
         kept = []
         for batch in self._batches:
             try:
-                batch.compact()
+                batch.compact(self._prefixes)
             except Exception as error:
                 events += _fail(batch, batch.answers, error)
                 continue
@@ -193,25 +244,9 @@ class HuggingFaceEngine:
         return events
 
 
-def _rescue(batch: Batch, error: Exception) -> list[Event]:
-    """Fail as few requests as possible after a step that raised."""
-    victims = batch.answers
-    if is_out_of_memory(error) and len(victims) > 1 and batch.retreat():
-        victims = victims[-1:]
-    _release_memory()
-    for answer in victims:
-        answer.failed = True
-    return _fail(batch, victims, error)
-
-
 def _fail(batch: Batch, answers: Sequence[Answer], error: Exception) -> list[Event]:
     return [_failed(answer.request, error, batch.rows.size, batch.rows.length) for answer in answers]
 
 
 def _failed(request: Request, error: Exception, rows: int = 1, length: int = 0) -> Failed:
     return Failed(id=request.id, error=while_generating(error, rows, length))
-
-
-def _release_memory() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()

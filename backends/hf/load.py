@@ -14,6 +14,7 @@ from backends.hf.checkpoint import Source, locate
 from backends.hf.engine import HuggingFaceEngine
 from backends.hf.errors import while_loading
 from backends.hf.kinds import RowsChoice, choose_rows, limits, loader_for
+from backends.hf.memory import capacity
 from backends.hf.model import Model
 from backends.hf.processors import Fixed
 from backends.hf.seq2seq import decoder_start
@@ -39,6 +40,8 @@ class Options(msgspec.Struct, forbid_unknown_fields=True):
     """Of a model on the hub: a branch, a tag or a commit."""
     prefill_tokens: Annotated[int, msgspec.Meta(ge=1)] = 512
     """Prompt tokens read in one step: more is faster, fewer disturbs the running answers less."""
+    cache_tokens: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    """Tokens whose keys and values may be held at once; None takes a share of the free memory."""
 
 
 def load(spec: ModelSpec, device: str, threads: int, progress: Progress) -> HuggingFaceEngine:
@@ -193,6 +196,7 @@ def _model(spec: ModelSpec, network: Any, codec: Codec, rows: RowsChoice, option
         ragged=rows.ragged,
         divisible=rows.divisible,
         prefill_tokens=options.prefill_tokens,
+        cache_tokens=options.cache_tokens or capacity(rows.make, network.device),
         # GPT-2 and its kin use one token as both; a penalty on it would only make answers longer.
         fixed=Fixed(generation, ends, None if unknown in ends else unknown, network.device),
         start=decoder_start(network) if network.config.is_encoder_decoder else (),

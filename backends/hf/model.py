@@ -25,6 +25,8 @@ class Model:
     fixed: Fixed
     prefill_tokens: int = 512
     """Prompt tokens, padding included, read in one step."""
+    cache_tokens: int | None = None
+    """Tokens, padding included, that may be held at once; None where the state does not grow with them."""
     start: tuple[int, ...] = ()
     """What the decoder of an encoder-decoder model begins with; empty for the others."""
     context: int | None = None

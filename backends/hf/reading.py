@@ -7,7 +7,8 @@ from torch import Tensor
 from backends.hf import sampling
 from backends.hf.answer import Answer
 from backends.hf.beams import BeamSearch
-from backends.hf.causal import CausalRows
+from backends.hf.causal import CausalRows, Snapshot
+from backends.hf.memory import Demand
 from backends.hf.model import Model
 from backends.hf.rows import Rows
 
@@ -21,7 +22,8 @@ class Reading:
     of an answer, whose request is then the only one, is read in parts after the prompt.
     """
 
-    def __init__(self, model: Model, works: Sequence[Work]) -> None:
+    def __init__(self, model: Model, works: Sequence[Work], before: Snapshot | None = None) -> None:
+        """``before`` is what an earlier request left of the beginning of the only prompt."""
         self.works = list(works)
         self.rows: Rows = model.rows()
         self.logits: Tensor | None = None
@@ -33,6 +35,10 @@ class Reading:
         self._prompts = _different(works)
         self._read = 0
         """Tokens of the prompt that the rows hold."""
+        if before:
+            assert isinstance(self.rows, CausalRows)
+            self.rows.restore(before)
+            self._read = self.rows.length
 
     @property
     def sources(self) -> list[int]:
@@ -102,6 +108,15 @@ class Reading:
             assert isinstance(self.rows, CausalRows)
             self.logits = self.rows.read(self._prompts[0][self._read : self._read + count])
             self._read += count
+
+
+def demand(model: Model, work: Work) -> Demand:
+    """What ``work`` may come to hold."""
+    prompt = work.prompt
+    length = len(model.start) + len(prompt.ids) + prompt.limit
+    if isinstance(work, BeamSearch):
+        return Demand(work.request.params.beam, length, joins=False)
+    return Demand(len(work.rows), length, joins=model.ragged and work.request.lane == "fast")
 
 
 def _plain(work: Work) -> bool:

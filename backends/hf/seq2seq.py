@@ -36,6 +36,13 @@ class Seq2SeqRows:
         """Number of rows."""
         return int(self._mask.shape[0])
 
+    @property
+    def nbytes(self) -> int:
+        """Of all keys and values."""
+        caches = (self._cache.self_attention_cache, self._cache.cross_attention_cache)
+        layers = [layer for cache in caches for layer in cache.layers if layer.is_initialized]
+        return sum(layer.keys.nbytes + layer.values.nbytes for layer in layers)
+
     def prefill(self, prompts: Prompts) -> Tensor:
         """See ``Rows``."""
         longest = max(map(len, prompts))

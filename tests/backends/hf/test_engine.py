@@ -11,8 +11,10 @@ from tests.backends.hf.support import ask, request, run  # noqa: E402
 
 @pytest.fixture
 def model(engine):
-    """The parts of an idle engine that a fault is put into."""
-    return engine("llama")
+    """The parts of an idle engine that a fault is put into; it remembers no earlier text."""
+    llama = engine("llama")
+    llama.forget()
+    return llama
 
 
 def oom(*args, **kwargs):

@@ -27,8 +27,15 @@ def narrow(checkpoint, load):
     return of
 
 
+@pytest.fixture
+def roomy(spacious):
+    """``spacious``, which remembers no earlier text."""
+    spacious.forget()
+    return spacious
+
+
 @pytest.fixture(scope="module")
-def roomy(tokenizer, tmp_path_factory, load):
+def spacious(tokenizer, tmp_path_factory, load):
     """An engine over a model with 2048 positions, reading 256 tokens a step."""
     import transformers
 
