@@ -18,7 +18,7 @@ from repl.batch.output import Output
 from repl.batch.record import Record, Writer
 from repl.batch.source import Item
 from repl.config import ModelConfig
-from repl.messages import Error, Event, Failed, Lost, Message, Request, Stopped
+from repl.messages import Error, Event, Failed, Lost, Message, Request, Stopped, Terminal
 from repl.params import Params, Value
 from repl.pool import Coordinator, Ticket
 from repl.session.answer import Answer
@@ -111,6 +111,8 @@ class Runner:
         self._writer = writer
         self._observer = observer
         self._jobs: asyncio.Queue[_Job | None] = asyncio.Queue(WINDOW)
+        self._suspects = asyncio.Lock()
+        """Lines that lost their replica are tried again one by one: one of them may have killed it."""
         self._held = 0
         self._room = asyncio.Event()
 
@@ -174,16 +176,20 @@ class Runner:
             history=self._history,
             template=model.template,
         )
-        while record.tries < TRIES:
-            record.answer = Answer()
-            ticket = self._submit(request, record.answer)
-            end = await ticket.wait()
-            record.tries += max(1, ticket.tries)
-            record.replica, record.timings = ticket.replica, ticket.timings
-            if not isinstance(end, Lost):
-                break
-        record.error = self._error(end, ticket)
+        end = await self._try(record, request)
+        while isinstance(end, Lost) and record.tries < TRIES:
+            async with self._suspects:
+                end = await self._try(record, request)
+        record.error = self._error(end, record)
         return record
+
+    async def _try(self, record: Record, request: Request) -> Terminal:
+        record.answer = Answer()
+        ticket = self._submit(request, record.answer)
+        end = await ticket.wait()
+        record.tries += ticket.tries
+        record.replica, record.timings = ticket.replica, ticket.timings
+        return end
 
     def _submit(self, request: Request, answer: Answer) -> Ticket:
         def sink(ticket: Ticket, event: Event) -> None:
@@ -197,15 +203,15 @@ class Runner:
             return params
         return msgspec.structs.replace(params, seed=seed_of_line(self._asked.seed, item.index))
 
-    def _error(self, end: object, ticket: Ticket) -> Error | None:
+    def _error(self, end: Terminal, record: Record) -> Error | None:
         """Of a line, if it has one; raises ``BatchError`` where it is not the line's fault."""
         if isinstance(end, Stopped):
             return Error(kind="stopped", message=f"the answer was stopped ({end.reason})", hint="")
         if not isinstance(end, Failed | Lost):
             return None
-        model = ticket.request.model
+        model = record.model
         alive = any(s.state in UP for s in self._coordinator.status() if s.model == model)
-        if ticket.tries == 0 and not alive:
+        if record.tries == 0 and not alive:
             raise BatchError(
                 f"no replica of {model} is left: {end.error.message}", end.error.hint, code=exits.NO_MODEL
             )
