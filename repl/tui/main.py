@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from repl.arguments import PROGRAM
 from repl.session.safe import visible_line
-from repl.tui import terminal_keys
+from repl.tui import pastes, terminal_keys
 from repl.tui.app import ReplApp
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def main(config: Config, options: Options) -> int:
     # interpreter: at Python's 5 ms a turn the 95th percentile of key echo was 30 ms, at this it was 12.
     sys.setswitchinterval(0.0005)
     terminal_keys.install()
+    pastes.install()
     return asyncio.run(_main(config, options))
 
 
