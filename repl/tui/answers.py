@@ -65,7 +65,11 @@ class AnswerBlock(Block):
         """Write the lines under the answer anew."""
         exchange = self.exchange
         lines = self._foot_when_done() if exchange.done else [Line(running(exchange, where, waiting), "foot")]
-        lines += [Line(visible_line(note), "note", "note: ") for note in exchange.notes]
+        started = exchange.answer.started
+        notes = list(exchange.notes)
+        if started is not None and started.truncated:
+            notes.append(f"{started.truncated:,} tokens of the prompt were cut off")
+        lines += [Line(visible_line(note), "note", "note: ") for note in notes]
         self.foot = [*lines, Line()]
 
     def _foot_when_done(self) -> list[Line]:

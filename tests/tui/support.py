@@ -112,9 +112,10 @@ class Answering:
         assert self.exchange.ticket is not None
         return self.exchange.ticket
 
-    def start(self, *notes: str) -> "Answering":
+    def start(self, *notes: str, truncated: int = 0) -> "Answering":
         self.ticket.place(self.replica)
-        self._deliver(Started(id=0, prompt_ids=(1,), prompt_text=self.exchange.prompt, notes=notes))
+        prompt = self.exchange.prompt
+        self._deliver(Started(id=0, prompt_ids=(1,), prompt_text=prompt, notes=notes, truncated=truncated))
         return self
 
     def say(self, *texts: str) -> "Answering":

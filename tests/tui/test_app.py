@@ -47,6 +47,14 @@ async def test_lines_sent_before_the_session_is_open_are_asked_then() -> None:
         await desk.until(lambda: len(desk.pool.tickets) == 2)
 
 
+async def test_what_was_cut_off_a_prompt_is_noted_under_the_answer() -> None:
+    async with Desk("early").running() as desk:
+        (early,) = await desk.ask("a long prompt")
+        early.start("not in the dictionary: long", truncated=1200).say("yes").finish()
+        await desk.until(lambda: "note: 1,200 tokens of the prompt were cut off" in desk.lines("early"))
+        assert "note: not in the dictionary: long" in desk.lines("early")
+
+
 @pytest.mark.parametrize("way", ["ctrl+c", "escape", "/stop"])
 async def test_an_answer_that_is_slow_to_stop_is_marked_at_once(way: str) -> None:
     async with Desk("early").running() as desk:
