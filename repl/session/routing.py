@@ -53,7 +53,7 @@ def check(line: str) -> None:
         ) from None
     if size > LONGEST_LINE:
         raise InputError(
-            f"the line is {size / LONGEST_LINE:.1f} MiB long; the most is {LONGEST_LINE >> 20} MiB",
+            f"the line is {size:,} bytes long; the most is {LONGEST_LINE:,} bytes",
             "split it, or give a file of prompts to `multigpu-repl run`",
         )
 

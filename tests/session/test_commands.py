@@ -72,7 +72,7 @@ async def test_plain_and_escaped_lines_are_prompts(do, session):
 async def test_bad_lines_are_shown_and_the_session_goes_on(do, session):
     assert "empty" in await do("")
     assert "UTF-8" in await do("/system \udcff")
-    assert "MiB" in await do("x" * 1_500_000)
+    assert "1,500,000 bytes" in await do("x" * 1_500_000)
     assert "nothing is called @zz" in await do("@zz hi")
     await do("fine")
     assert len(session.exchanges) == 2

@@ -57,7 +57,7 @@ def test_device_prefers_the_chosen_models():
         ("", "/help"),
         ("ok \udcff", "0xff at character 4"),
         ("ok \ud800", "U+D800"),
-        ("x" * (1 << 20) + "x", "1.0 MiB"),
+        ("x" * (1 << 20) + "x", "1,048,577 bytes long; the most is 1,048,576"),
     ],
 )
 def test_what_cannot_be_sent_says_why(line, words):
