@@ -1,6 +1,7 @@
 """One request on its way: its rows, the text they write, and the events that tell of it."""
 
 import secrets
+from collections.abc import Sequence
 
 from backends.hf.events import started, step
 from backends.hf.model import Model
@@ -33,6 +34,7 @@ class Row:
         if params.temperature > 0:
             self.warp = Warp(params.temperature, params.top_k, params.top_p, params.min_p)
         self.alternatives = params.logprobs
+        self._min_new = params.min_new
         self._request = request
         self._codec = model.codec
         self._eos = model.fixed.eos
@@ -44,6 +46,11 @@ class Row:
     def text(self) -> str:
         """What can be seen so far."""
         return self._writer.text
+
+    @property
+    def forbidden(self) -> Sequence[int]:
+        """See ``sampling.Draws``."""
+        return self._eos if len(self.tokens) < self._min_new else ()
 
     @property
     def noise_key(self) -> tuple[int, int, int]:

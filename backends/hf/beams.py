@@ -19,7 +19,7 @@ from backends.hf import sampling
 from backends.hf.answer import writer
 from backends.hf.events import no_token_left, not_a_number, started, step
 from backends.hf.model import Model
-from backends.hf.processors import apply, processors
+from backends.hf.processors import apply, forbid, processors
 from backends.hf.prompt import Prompt
 from backends.hf.rows import Rows
 from backends.hf.text import Writer
@@ -150,9 +150,10 @@ class BeamSearch:
         """The best continuations of all beams, best first; ``logits`` is ``[beams, vocab]``."""
         params = self.request.params
         lps = logits.log_softmax(-1)
-        scores = lps
+        early = self._written + len(self.prompt.forced) < params.min_new
+        scores = forbid(lps, [self._model.fixed.eos] * len(self._beams)) if early else lps
         if self._processors:
-            scores = apply(self._processors, [beam.history for beam in self._beams], lps)
+            scores = apply(self._processors, [beam.history for beam in self._beams], scores)
         totals = scores + scores.new_tensor([beam.total for beam in self._beams])[:, None]
         count = max(2, 1 + len(self._model.fixed.eos)) * params.beam
         best = totals.flatten().topk(min(count, totals.numel()))

@@ -4,6 +4,7 @@ What belongs to the model (its forced, suppressed and forbidden tokens) comes fr
 configuration; what is a matter of taste (penalties, temperature and the rest) from the request alone.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -14,7 +15,6 @@ from transformers import (
     ForcedEOSTokenLogitsProcessor,
     InfNanRemoveLogitsProcessor,
     LogitsProcessorList,
-    MinNewTokensLengthLogitsProcessor,
     MinPLogitsWarper,
     NoBadWordsLogitsProcessor,
     NoRepeatNGramLogitsProcessor,
@@ -53,6 +53,8 @@ def processors(params: Params, fixed: Fixed, begin: int, limit: int) -> LogitsPr
     """Processors that look at the history, in the order of ``generate``.
 
     ``begin`` is the length of the history before the first new token, ``limit`` the most new tokens.
+    ``min_new`` is left to ``forbid``, which goes first and does it for all rows at once; only forced tokens
+    overrule it, as they do in ``generate``.
     """
     own, device = fixed.generation, fixed.device
     chain = LogitsProcessorList()
@@ -66,8 +68,6 @@ def processors(params: Params, fixed: Fixed, begin: int, limit: int) -> LogitsPr
     eos = torch.tensor(fixed.eos, device=device) if fixed.eos else None
     if own.bad_words_ids:
         chain.append(NoBadWordsLogitsProcessor(own.bad_words_ids, eos))
-    if params.min_new and eos is not None:
-        chain.append(MinNewTokensLengthLogitsProcessor(begin, params.min_new, eos, device=device))
     if own.forced_bos_token_id is not None:
         chain.append(ForcedBOSTokenLogitsProcessor(own.forced_bos_token_id))
     if own.forced_eos_token_id is not None:
@@ -105,6 +105,15 @@ def _bias(params: Params, fixed: Fixed) -> dict[tuple[int, ...], float]:
     if params.unkpen and fixed.unknown is not None:
         bias[(fixed.unknown,)] = bias.get((fixed.unknown,), 0.0) - params.unkpen
     return bias
+
+
+def forbid(scores: Tensor, tokens: Sequence[Sequence[int]]) -> Tensor:
+    """``scores`` ``[rows, vocab]`` without the given tokens of each row."""
+    places = [(row, token) for row, each in enumerate(tokens) for token in each]
+    if not places:
+        return scores
+    rows, columns = torch.tensor(places, device=scores.device).unbind(1)
+    return scores.index_put((rows, columns), scores.new_tensor(-torch.inf))
 
 
 def apply(chain: LogitsProcessorList, history: list[list[int]], scores: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from transformers import LogitsProcessorList
 
 from backends import noise
 from backends.hf.candidates import narrow
-from backends.hf.processors import Warp, apply, warpers
+from backends.hf.processors import Warp, apply, forbid, warpers
 from backends.hf.rows import Rows
 
 _CHUNK = 64
@@ -45,6 +45,11 @@ class Draws(Protocol):
     @property
     def processors(self) -> LogitsProcessorList:
         """History processors; see ``backends.hf.processors``."""
+        ...
+
+    @property
+    def forbidden(self) -> Sequence[int]:
+        """Tokens that may not come next."""
         ...
 
     @property
@@ -140,11 +145,13 @@ def examine(
 
 def _draw(logits: Tensor, total: Tensor, rows: Sequence[Draws]) -> tuple[Tensor, Tensor, Tensor]:
     """Log-probabilities drawn at, tokens, and the log-mass the processors left; each ``[rows]``."""
+    raw, logits = logits, forbid(logits, [row.forbidden for row in rows])
     touched = [i for i, row in enumerate(rows) if row.processors]
     if touched:
         logits = logits.clone()
         for i in touched:
             logits[i] = apply(rows[i].processors, [rows[i].history], logits[i : i + 1])[0]
+    if logits is not raw:
         total = logits.logsumexp(-1)
     tokens = logits.argmax(-1)
     lps = logits.gather(1, tokens[:, None])[:, 0] - total
