@@ -25,6 +25,7 @@ BENCHES: Mapping[str, str] = {
     "stream": "tokens through the whole path against the backend alone",
     "replicas": "two replicas of a CPU-bound model, a core each, against one",
     "batch": "a file of prompts against fairseq-interactive; 16 requests at once against one by one",
+    "engine": "one stream, many at once and second turns against transformers' generate",
     "paint": "start-up: --help, and the app's first paint",
     "keys": "key echo in a real terminal while 8 panes stream",
 }

@@ -8,6 +8,9 @@ import os
 import subprocess
 import sys
 import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
 from types import TracebackType
 
 import msgspec
@@ -28,6 +31,17 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     threads: int = 1
     cores: list[int] = []
     """To stay on; empty leaves that to the system."""
+    lengths: list[int] = []
+    """Tokens of each answer, where they differ; ``params`` says it for all otherwise."""
+    together: int = 1
+    """How many prompts a peer that knows batches takes at a time."""
+
+    def each(self) -> list[tuple[str, Params]]:
+        """The prompts with their settings."""
+        if not self.lengths:
+            return [(prompt, self.params) for prompt in self.prompts]
+        own = [msgspec.structs.replace(self.params, max_new=n, min_new=n) for n in self.lengths]
+        return list(zip(self.prompts, own, strict=True))
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -35,11 +49,18 @@ class Outcome(msgspec.Struct, frozen=True):
 
     tokens: int
     seconds: float
+    cpu: float = 0.0
+    """Seconds of processor time."""
 
     @property
     def rate(self) -> float:
         """Tokens a second."""
         return self.tokens / self.seconds
+
+    @property
+    def cpu_rate(self) -> float:
+        """Tokens a second of processor time, which other work on the machine does not take away."""
+        return self.tokens / self.cpu
 
 
 class Alone:
@@ -92,19 +113,31 @@ def main() -> None:
     driver = Driver(engine)
     print("ready", flush=True)
     for _ in sys.stdin.buffer:
-        began, tokens = time.perf_counter(), 0
-        waiting = [Request(id=i, model="", prompt=p, params=job.params) for i, p in enumerate(job.prompts)]
-        running = 0
-        while waiting or running:
-            while waiting and running < engine.capabilities.slots:
-                driver.admit(waiting.pop(0))
-                running += 1
-            for event in driver.step():
-                tokens += isinstance(event, Step)
-                running -= isinstance(event, Finished | Failed)
-                if isinstance(event, Failed):
-                    raise SystemExit(event.error.message)
-        print(msgspec.json.encode(Outcome(tokens, time.perf_counter() - began)).decode(), flush=True)
+        requests = [Request(id=i, model="", prompt=p, params=own) for i, (p, own) in enumerate(job.each())]
+        outcome = measured(partial(answer, driver, engine.capabilities.slots, requests))
+        print(msgspec.json.encode(outcome).decode(), flush=True)
+
+
+def measured(run: Callable[[], int]) -> Outcome:
+    """Call ``run``, which returns the number of its tokens."""
+    began, cpu = time.perf_counter(), time.process_time()
+    tokens = run()
+    return Outcome(tokens, time.perf_counter() - began, time.process_time() - cpu)
+
+
+def answer(driver: Driver, slots: int, requests: Sequence[Request]) -> int:
+    """Have all requests answered, ``slots`` at a time; the number of tokens."""
+    waiting, running, tokens = deque(requests), 0, 0
+    while waiting or running:
+        while waiting and running < slots:
+            driver.admit(waiting.popleft())
+            running += 1
+        for event in driver.step():
+            tokens += isinstance(event, Step)
+            running -= isinstance(event, Finished | Failed)
+            if isinstance(event, Failed):
+                raise SystemExit(event.error.message)
+    return tokens
 
 
 if __name__ == "__main__":

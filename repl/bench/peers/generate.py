@@ -1,14 +1,20 @@
-"""transformers' own ``generate``, one prompt after another; speaks like ``repl.bench.alone``."""
+"""transformers' own ``generate``, one prompt after another or in batches; speaks like ``repl.bench.alone``.
+
+It takes ``together`` prompts at a time, padded on the left, and writes until the longest answer is complete,
+as a batch of ``generate`` does. Only the tokens that were asked for are counted.
+"""
 
 import os
 import sys
-import time
+from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from repl.bench.alone import Job, Outcome
+from repl.bench.alone import Job, measured
+from repl.params import Params
 
 
 def main() -> None:
@@ -17,24 +23,32 @@ def main() -> None:
     if job.cores:
         os.sched_setaffinity(0, job.cores)
     torch.set_num_threads(job.threads)
-    tokenizer = AutoTokenizer.from_pretrained(job.model.path)
+    tokenizer = AutoTokenizer.from_pretrained(job.model.path, padding_side="left")
     model = AutoModelForCausalLM.from_pretrained(job.model.path, dtype=torch.float32).to(job.device).eval()
+    size = job.together
+    asked = job.each()
+    batches = [asked[i : i + size] for i in range(0, len(asked), size)]
     print("ready", flush=True)
     for _ in sys.stdin.buffer:
-        began, tokens = time.perf_counter(), 0
-        for prompt in job.prompts:
-            inputs = tokenizer(prompt, return_tensors="pt", return_token_type_ids=False).to(job.device)
-            with torch.inference_mode():
-                output = model.generate(
-                    **inputs,
-                    do_sample=False,
-                    max_new_tokens=job.params.max_new,
-                    min_new_tokens=job.params.min_new or None,
-                )
-            new = output[0, inputs["input_ids"].shape[1] :]
-            tokenizer.decode(new, skip_special_tokens=True)
-            tokens += len(new)
-        print(msgspec.json.encode(Outcome(tokens, time.perf_counter() - began)).decode(), flush=True)
+        outcome = measured(lambda: sum(_answer(tokenizer, model, batch) for batch in batches))
+        print(msgspec.json.encode(outcome).decode(), flush=True)
+
+
+def _answer(tokenizer: Any, model: Any, batch: Sequence[tuple[str, Params]]) -> int:
+    prompts = [prompt for prompt, _ in batch]
+    inputs = tokenizer(prompts, padding=len(batch) > 1, return_tensors="pt", return_token_type_ids=False)
+    inputs = inputs.to(model.device)
+    with torch.inference_mode():
+        output = model.generate(
+            **inputs,
+            do_sample=False,
+            max_new_tokens=max(params.max_new for _, params in batch),
+            min_new_tokens=max(params.min_new for _, params in batch) or None,
+        )
+    new = output[:, inputs["input_ids"].shape[1] :]
+    answers = [row[: params.max_new] for row, (_, params) in zip(new, batch, strict=True)]
+    tokenizer.batch_decode(answers, skip_special_tokens=True)
+    return sum(map(len, answers))
 
 
 if __name__ == "__main__":
