@@ -152,8 +152,8 @@ def parameter(name: str) -> Parameter:
     key = name.strip().lower().replace("-", "_")
     if key in PARAMETERS:
         return PARAMETERS[key]
-    near = difflib.get_close_matches(key, PARAMETERS, n=1)
-    hint = f"did you mean '{near[0]}'?" if near else "known are " + ", ".join(PARAMETERS)
+    near = nearest(key, PARAMETERS)
+    hint = f"did you mean '{near}'?" if near else "known are " + ", ".join(PARAMETERS)
     raise ParamError(f"unknown parameter '{name}': {hint}")
 
 
@@ -238,5 +238,9 @@ def unsupported(params: Params, table: SupportTable) -> list[str]:
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The closest of ``known`` to ``word``, if any is close."""
-    return next(iter(difflib.get_close_matches(word, list(known), n=1)), None)
+    """The closest of ``known`` to ``word``, else the only one that begins with it; None without either."""
+    names = list(known)
+    if close := difflib.get_close_matches(word, names, n=1):
+        return close[0]
+    begun = [name for name in names if word and name.startswith(word)]
+    return begun[0] if len(begun) == 1 else None

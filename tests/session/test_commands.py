@@ -50,6 +50,10 @@ async def test_unknown_commands_are_refused(do, screen, line):
     assert "there is no command" in await do(line)
 
 
+async def test_the_beginning_of_a_name_is_enough_of_a_hint(do):
+    assert "did you mean 'temperature'?" in await do("/set temp 1")
+
+
 async def test_unknown_command_suggests_the_nearest(do):
     assert "did you mean /replicas?" in await do("/replcas")
 
