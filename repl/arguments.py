@@ -10,6 +10,8 @@ from typing import Any, NoReturn
 
 PROGRAM = "multigpu-repl"
 
+HIGHEST_PORT = 65_535
+
 COMMANDS = {
     "run": "answer a file of prompts over all replicas, in order; resumable",
     "bench": "measure dispatch, streaming, batch and start-up against their peers",
@@ -30,6 +32,13 @@ examples:
 exit codes: 0 answered; 1 some answers failed; 2 wrong usage or configuration; 3 no model could be loaded;
 70 a fault of the program; 130 interrupted; 141 the reader of the output has left; 143 terminated
 """
+
+
+def _port(word: str) -> int:
+    """A port, for argparse."""
+    if word.isascii() and word.isdigit() and 0 < int(word) <= HIGHEST_PORT:
+        return int(word)
+    raise argparse.ArgumentTypeError(f"'{word}' is not a port: it must be from 1 to {HIGHEST_PORT}")
 
 
 class UsageError(Exception):
@@ -224,5 +233,5 @@ def _answers(parser: argparse.ArgumentParser) -> None:
         "--trace", metavar="FILE", help="write what the coordinator does, one JSON object a line"
     )
     answers.add_argument(
-        "--metrics-port", type=int, metavar="N", help="serve Prometheus figures on this loopback port"
+        "--metrics-port", type=_port, metavar="N", help="serve Prometheus figures on this loopback port"
     )

@@ -170,6 +170,7 @@ class TestFrontEnds:
         (["doctor", "now"], "'now' is one word too many"),
         (["--model"], "argument -m/--model: expected one argument"),
         (["--slots", "many"], "argument --slots: invalid int value: 'many'"),
+        (["--metrics-port", "99999"], "--metrics-port: '99999' is not a port: it must be from 1 to 65535"),
         (["run", "--format", "xml"], "argument --format: invalid choice: 'xml'"),
         (["--set", "temperature"], "--set temperature: write NAME=VALUE"),
         (["--set", "temprature=1"], "unknown parameter 'temprature': did you mean 'temperature'?"),
