@@ -52,6 +52,12 @@ def load(connection: sqlite3.Connection, condition: str, values: Sequence[object
     return list(exchanges.values())
 
 
+def sessions(connection: sqlite3.Connection, limit: int) -> list[str]:
+    """The ids of the sessions used last, the latest first."""
+    query = "SELECT session_id FROM gen GROUP BY session_id ORDER BY max(gen_id) DESC LIMIT ?"
+    return [session for (session,) in connection.execute(query, (limit,))]
+
+
 class _Threads:
     """Conversations by the hash of their last message; shared beginnings are read once."""
 

@@ -180,9 +180,9 @@ class Session:
         saved = await self.store.resume(None if which == "last" else which)
         if saved is None:
             if which != "last":
-                raise InputError(
-                    f"there is no session '{which}' in the record", "`last` is the one used last"
-                )
+                known = ", ".join(await self.store.sessions())
+                hint = f"the latest are {known}" if known else "nothing has been recorded yet"
+                raise InputError(f"there is no session '{which}' in the record", hint)
             return False
         self.exchanges = saved.exchanges
         for exchange in saved.exchanges:

@@ -190,6 +190,10 @@ class Store:
             self._session = saved.id
         return saved
 
+    async def sessions(self, limit: int = 5) -> list[str]:
+        """The ids of the sessions used last, the latest first."""
+        return await self._read(lambda connection: readback.sessions(connection, limit), [])
+
     async def exchange(self, number: int) -> Exchange | None:
         """One exchange of any session, with what came before it in its conversation."""
         condition = "conversation = (SELECT conversation FROM gen WHERE gen_id = ?) AND gen_id <= ?"

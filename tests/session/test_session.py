@@ -262,6 +262,21 @@ async def test_close_stops_and_records_what_runs(opened, tmp_path):
     ]
 
 
+async def test_an_unknown_session_is_refused_with_those_there_are(opened, tmp_path):
+    session = opened(config("a"), tmp_path / "r.db")
+    session.ask("one")
+    await session.close()
+    again = opened(config("a"), tmp_path / "r.db")
+    with pytest.raises(InputError, match="no session 'nonsense'") as refused:
+        await again.resume("nonsense")
+    (known,) = await again.store.sessions()
+    assert known in refused.value.hint
+    nowhere = opened(config("a"))
+    with pytest.raises(InputError) as refused:
+        await nowhere.resume("nonsense")
+    assert refused.value.hint == "nothing has been recorded yet"
+
+
 async def test_close_does_not_wait_for_a_replica_that_hangs(opened, monkeypatch):
     session = opened(config("a"))
     monkeypatch.setattr("repl.session.session.FAREWELL", 0.01)

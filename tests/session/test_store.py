@@ -228,6 +228,9 @@ async def test_session_by_its_id_and_unknown_ones(tmp_path, opened):
     store = opened(tmp_path / "r.db")
     assert await store.resume("nonsense") is None
     assert [x.id for x in (await store.resume(first)).exchanges] == [1]
+    latest = (await store.resume()).id
+    assert await store.sessions() == [latest, first]
+    assert await store.sessions(1) == [latest]
 
 
 async def test_nothing_to_resume(opened):
