@@ -60,9 +60,9 @@ class Answers(View):
     def end(self, exchange: Exchange) -> None:
         """Print the rest and the figures."""
         self._rewrite(exchange.answer.text)
-        self._screen.grow("")
         if self._line or (not self._printed and exchange.state == "finished"):
             self._screen.print(visible(self._line) + "\n")
+        self._screen.grow("")
         lines = [self._style.remark(line) for line in remarks(exchange)]
         lines.append(self._style.foot(foot(exchange)))
         self._screen.print("".join(f"{line}\n" for line in lines))

@@ -12,7 +12,7 @@ from repl.config import Config
 from repl.line.answers import Answers
 from repl.line.frontend import LineFrontEnd
 from repl.line.inorder import InOrder
-from repl.line.prompt import Prompt
+from repl.line.prompt import PROMPT, Prompt
 from repl.line.screen import LiveScreen, PlainScreen, Screen
 from repl.line.words import Style
 from repl.messages import Event
@@ -88,10 +88,14 @@ class LineMode:
         """Ctrl-C: stop what runs; else forget what is typed; else say how to leave."""
         if self._session.stop():
             return
+        if self._dumb:  # the line so far cannot be taken back from the screen
+            self._screen.print("\n")
         if self.prompt.buffer.text:
             self.prompt.buffer.reset()
         else:
             self._ui.show(Notice("info", "nothing runs; Ctrl-D or /quit leaves"))
+        if self._dumb:
+            self._screen.print(PROMPT)
 
     def _greet(self) -> None:
         config = self._session.config

@@ -113,7 +113,7 @@ class Prompt:
             """Begin another line of the same prompt."""
             event.current_buffer.newline(copy_margin=False)
 
-        @keys.add("c-c", filter=typing)
+        @keys.add("c-c", filter=typing, eager=True)  # on dumb terminals the library's own would come first
         def _(event: KeyPressEvent) -> None:
             """Stop the answer, or clear the line; never leave."""
             self._interrupt()

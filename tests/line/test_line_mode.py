@@ -158,4 +158,7 @@ async def test_a_dumb_terminal_gets_the_answer_as_it_grows(
         assert "one two" not in line.printed
         gate.release(2)
         await line.shows("#1)")
-        assert "\none two\n(2 tok" in line.printed.replace("> ", "\n")
+        assert line.printed.count("one") == 1
+        assert "one two\n(2 tok" in line.printed
+        line.type("half a line\x03\x03")
+        await line.shows("nothing runs")
