@@ -85,7 +85,7 @@ class HuggingFaceEngine:
     def _start_waiting(self) -> list[Event]:
         """Take in as many waiting requests as there are slots and memory for, in their order."""
         events: list[Event] = []
-        running = self._running()
+        running = self._running() if self._waiting else []
         while self._waiting and len(running) < self.capabilities.slots:
             request = self._waiting[0]
             try:

@@ -67,9 +67,11 @@ def choose_rows(network: Any, slots: int | None, device: str) -> RowsChoice:
         good = selftest.passes(network, make, together=False)
         return RowsChoice(make, many, True, () if good else (_DIFFERS,))
     if _plain_cache(network):
-        make = partial(CausalRows, network)
+        plain = partial(CausalRows, network)
+        make = plain
         if selftest.passes(network, make, together=True):
-            return RowsChoice(make, many, True, divisible=divisible(network.config))
+            parts = divisible(network.config) and selftest.divides(network, plain)
+            return RowsChoice(make, many, True, divisible=parts)
         if selftest.passes(network, make, together=False):
             return RowsChoice(make, 1, False, ("one request at a time: batched answers would differ",))
     elif network._supports_default_dynamic_cache():

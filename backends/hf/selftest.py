@@ -26,20 +26,44 @@ HALF_TOLERANCE = 0.3
 def passes(network: Any, make: Callable[[], Rows], together: bool) -> bool:
     """Whether rows made by ``make`` agree with ``generate``; ``together`` lets them share a batch."""
     try:
-        return deviation(network, make, together) <= TOLERANCE.get(network.dtype, HALF_TOLERANCE)
+        return deviation(network, make, together) <= _tolerance(network)
     except Exception:  # any failure at all means that this way is not for this model
+        return False
+
+
+def divides(network: Any, make: Callable[[], CausalRows]) -> bool:
+    """Whether a prompt read in parts, or on from a kept beginning, leaves the logits of one read whole."""
+    prompt = _prompt(network, _PROMPTS[0])
+    try:
+        with torch.inference_mode():
+            whole = make().prefill([prompt])
+            parts, resumed = make(), make()
+            parts.read(prompt[:3])
+            found = parts.read(prompt[3:])
+            resumed.restore([layer.first(5) for layer in parts.snapshot(0)])
+            again = resumed.read(prompt[5:])
+        return max(_distance(found, whole), _distance(again, whole)) <= _tolerance(network)
+    except Exception:
         return False
 
 
 def deviation(network: Any, make: Callable[[], Rows], together: bool) -> float:
     """The largest difference from the logits of ``generate``, in their standard deviations."""
-    size = int(network.get_input_embeddings().weight.shape[0])
-    prompts = [[(31 * i + 7 * length) % size for i in range(length)] for length in _PROMPTS]
+    prompts = [_prompt(network, length) for length in _PROMPTS]
     expected = [_generate(network, prompt) for prompt in prompts]
     with torch.inference_mode():
         run = _staggered if together else _apart
         found = run(make, prompts, [tokens for tokens, _ in expected])
     return max(_distance(a, b) for a, (_, b) in zip(found, expected, strict=True))
+
+
+def _tolerance(network: Any) -> float:
+    return TOLERANCE.get(network.dtype, HALF_TOLERANCE)
+
+
+def _prompt(network: Any, length: int) -> list[int]:
+    size = int(network.get_input_embeddings().weight.shape[0])
+    return [(31 * i + 7 * length) % size for i in range(length)]
 
 
 def _generate(network: Any, prompt: list[int]) -> tuple[list[int], Tensor]:

@@ -6,6 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from backends.hf import selftest  # noqa: E402
 from backends.hf.causal import CausalRows  # noqa: E402
 from backends.hf.kinds import divisible  # noqa: E402
 from repl.messages import Finished, Started, Step  # noqa: E402
@@ -165,6 +166,21 @@ def test_what_cannot_be_read_in_parts_is_known():
     assert not of(rope_type="dynamic", factor=2.0)
     longrope = {"long_factor": [1.0] * 32, "short_factor": [1.0] * 32, "factor": 2.0}
     assert not of(rope_type="longrope", original_max_position_embeddings=64, **longrope)
+
+
+def test_a_model_that_reads_parts_differently_is_found_at_load(network):
+    llama = network("llama")
+
+    class Forgetful(CausalRows):
+        """Counts positions from the start of each part."""
+
+        def read(self, tokens):
+            logits = super().read(tokens)
+            self.length = 0
+            return logits
+
+    assert selftest.divides(llama, lambda: CausalRows(llama))
+    assert not selftest.divides(llama, lambda: Forgetful(llama))
 
 
 @pytest.mark.parametrize("kind", KINDS)
