@@ -171,9 +171,7 @@ class EchoEngine:
         except BackendError as failure:
             event = Failed(id=row.request.id, error=failure.error)
         except Exception as failure:
-            kind = "out_of_memory" if isinstance(failure, MemoryError) else "internal"
-            fault = Error(kind=kind, message=str(failure), hint="/retry")
-            event = Failed(id=row.request.id, error=fault)
+            event = Failed(id=row.request.id, error=_described(failure))
         if isinstance(event, Finished | Failed):
             del self._rows[row.request.id]
         return event
@@ -194,3 +192,10 @@ class EchoEngine:
         with contextlib.suppress(BlockingIOError):  # another replica took the byte
             return bool(os.read(self._gate, 1))
         return False
+
+
+def _described(failure: Exception) -> Error:
+    if isinstance(failure, MemoryError):
+        message = f"the device ran out of memory: {failure}"
+        return Error(kind="out_of_memory", message=message, hint="lower max_new or shorten the prompt")
+    return Error(kind="internal", message=str(failure), hint="/retry asks again")

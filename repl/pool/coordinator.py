@@ -187,6 +187,7 @@ class Coordinator:
         if ticket.done:
             return
         ticket.stopping = reason
+        ticket.stop_asked = ticket.stop_asked or time.monotonic()
         if ticket.state == "queued":
             self._groups[ticket.request.model].queue.discard(ticket)
             ticket.deliver(Stopped(id=ticket.request.id, reason=reason))

@@ -59,5 +59,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Without a heartbeat from a loaded replica."""
     no_progress: float = 300.0
     """Without an engine step while requests run."""
+    stop: float = 3.0
+    """For a replica to obey a stop before the request ends without its word; its slot stays taken."""
     farewell: float = 2.0
     """For a process to leave by itself when asked."""

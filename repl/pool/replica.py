@@ -265,6 +265,8 @@ class Replica:
             self._metrics.stepped(gap)
         elif isinstance(event, Started):
             self._metrics.started(event)
+        if ticket.done:  # ended without the process's word, which goes on until it obeys the stop
+            return False
         ticket.deliver(event)
         if ticket.done:  # refused by the ticket: the process must stop too
             del self._running[event.id]
@@ -278,9 +280,16 @@ class Replica:
             complaint = self._vitals.complaint(now, self._limits, bool(self._running))
             if complaint is not None:
                 message = f"replica {self.name} {complaint} and was ended"
-                self.end(Error(kind="hung", message=message, hint="/retry"))
+                self.end(Error(kind="hung", message=message, hint="/retry asks again"))
+            self._end_disobeyed(now)
         if self._running:
             self._keeper.changed(self)
+
+    def _end_disobeyed(self, now: float) -> None:
+        """A stop that a frozen or slow process has not obeyed ends the request all the same."""
+        for ticket in list(self._running.values()):
+            if ticket.stopping and ticket.stop_asked and now - ticket.stop_asked > self._limits.stop:
+                ticket.deliver(Stopped(id=ticket.request.id, reason=ticket.stopping))
 
     def end(self, verdict: Error) -> None:
         """Kill the process for the given reason; ``disconnected`` does the rest."""
@@ -310,7 +319,7 @@ class Replica:
         if retry:
             self._keeper.orphaned(self, retry, Error(kind="crashed", message=reason))
         error = self._verdict or Error(
-            kind="crashed", message=f"replica {self.name}: {reason}", hint="/retry"
+            kind="crashed", message=f"replica {self.name}: {reason}", hint="/retry asks again"
         )
         try:
             code = await process.wait(within=5.0)
@@ -356,7 +365,9 @@ class Replica:
         self._draining = False
         process = self._process
         if process is not None and self._state != "failed":
-            fault = Error(kind="crashed", message=f"replica {self.name} was restarted by hand", hint="/retry")
+            fault = Error(
+                kind="crashed", message=f"replica {self.name} was restarted by hand", hint="/retry asks again"
+            )
             self.end(fault)
             return
         await self._cancel_tasks()

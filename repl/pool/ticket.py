@@ -90,6 +90,8 @@ class Ticket:
         self.terminal: Terminal | None = None
         self.stopping: StopReason | None = None
         """Set once a stop was asked for, until it takes effect."""
+        self.stop_asked: float | None = None
+        """When, in seconds of ``time.monotonic``."""
         self.on_loss = on_loss
         self.last_step: float | None = None
         """When the last token came, in seconds of ``time.monotonic``."""
@@ -212,7 +214,9 @@ class Ticket:
 
     def _out_of_order(self, step: Step) -> Failed:
         message = f"replica {self.replica} sent token {step.index} where {self._next_index} was due"
-        return Failed(id=self.request.id, error=Error(kind="internal", message=message, hint="/retry"))
+        return Failed(
+            id=self.request.id, error=Error(kind="internal", message=message, hint="/retry asks again")
+        )
 
     def _end(self, event: Terminal, at: float) -> None:
         self.terminal = event

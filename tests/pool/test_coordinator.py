@@ -412,3 +412,20 @@ async def test_metrics_and_trace_tell_the_same_story(tmp_path: Path) -> None:
     assert Counter(ended) == metrics.outcomes
     assert sum(line["event"] == "submitted" for line in lines) == 5
     assert "a b c" not in path.read_text()
+
+
+async def test_a_stop_ends_the_request_even_where_the_process_is_frozen() -> None:
+    async with Coordinator(plans(tokens_per_second=50), limits=Limits(stop=0.2, backoff=0.01)) as pool:
+        await pool.ready()
+        ticket = pool.submit(ask("w " * 500, max_new=500))
+        assert await steps(ticket, 1) == ["w"]
+        pid = pool.status()[0].pid
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+        ticket.cancel()
+        assert await ticket.wait() == Stopped(id=ticket.request.id)
+        assert pool.status()[0].running == 1  # the slot is not free before the process obeys
+        os.kill(pid, signal.SIGCONT)
+        await until(pool, lambda: pool.status()[0].running == 0)
+        assert isinstance(await pool.submit(ask("on")).wait(), Finished)
+        assert pool.status()[0].restarts == 0
