@@ -18,6 +18,7 @@ from backends.hf.batch import Batch
 from backends.hf.beams import BeamSearch
 from backends.hf.causal import CausalRows
 from backends.hf.errors import is_out_of_memory, while_generating
+from backends.hf.memory import Demand
 from backends.hf.model import Model
 from backends.hf.prefixes import PrefixStore
 from backends.hf.prompt import build
@@ -85,16 +86,17 @@ class HuggingFaceEngine:
     def _start_waiting(self) -> list[Event]:
         """Take in as many waiting requests as there are slots and memory for, in their order."""
         events: list[Event] = []
-        running = self._running() if self._waiting else []
+        running = [demand(self._model, work) for work in self._running()] if self._waiting else []
         while self._waiting and len(running) < self.capabilities.slots:
             request = self._waiting[0]
             try:
                 work = self._next or self._work(request)
                 self._next = work
-                if not self._has_room([*running, work]):
+                more = demand(self._model, work)
+                if not self._has_room(running, more):
                     break
                 events.append(self._enqueue(work))
-                running.append(work)
+                running.append(more)
             except Exception as error:  # a request must not take its neighbours along
                 events.append(_failed(request, error))
             self._waiting.popleft()
@@ -107,14 +109,13 @@ class HuggingFaceEngine:
             return BeamSearch(self._model, request, prompt)
         return Answer(self._model, request, prompt)
 
-    def _has_room(self, works: Sequence[Work]) -> bool:
-        """Whether all of ``works``, the last of which is new, fit together; old texts make way for them."""
+    def _has_room(self, running: Sequence[Demand], more: Demand) -> bool:
+        """Whether one more fits beside what is running; finished texts make way for it."""
         limit = self._model.cache_tokens
         if limit is None:
             return True
-        demands = [demand(self._model, work) for work in works]
-        memory.check(demands[-1], limit)
-        free = limit - memory.tokens(demands)
+        memory.check(more, limit)
+        free = limit - memory.tokens([*running, more])
         if self._prefixes is not None and free >= 0:
             self._prefixes.shrink(free)
         return free >= 0

@@ -4,6 +4,7 @@ What belongs to the model (its forced, suppressed and forbidden tokens) comes fr
 configuration; what is a matter of taste (penalties, temperature and the rest) from the request alone.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -109,11 +110,17 @@ def _bias(params: Params, fixed: Fixed) -> dict[tuple[int, ...], float]:
 
 def forbid(scores: Tensor, tokens: Sequence[Sequence[int]]) -> Tensor:
     """``scores`` ``[rows, vocab]`` without the given tokens of each row."""
-    places = [(row, token) for row, each in enumerate(tokens) for token in each]
-    if not places:
-        return scores
-    rows, columns = torch.tensor(places, device=scores.device).unbind(1)
-    return scores.index_put((rows, columns), scores.new_tensor(-torch.inf))
+    groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    for row, each in enumerate(tokens):
+        groups[tuple(each)].append(row)
+    groups.pop((), None)
+    for each, rows in groups.items():
+        columns = torch.tensor(each, device=scores.device)
+        if len(rows) == len(scores):
+            return scores.index_fill(1, columns, -torch.inf)
+        places = (torch.tensor(rows, device=scores.device)[:, None], columns[None])
+        scores = scores.index_put(places, scores.new_tensor(-torch.inf))
+    return scores
 
 
 def apply(chain: LogitsProcessorList, history: list[list[int]], scores: Tensor) -> Tensor:

@@ -44,11 +44,12 @@ def build(model: Model, request: Request) -> Prompt:
             ids = _cut(model, ids, room, request.params.truncate)
             text = model.codec.decode(ids, skip_special=False)
     forced = _forced(model, request, text, ids)
-    strange = [token for token in (*ids, *forced) if not 0 <= token < model.embeddings]
+    embeddings = model.embeddings
+    strange = [token for token in (*ids, *forced) if not 0 <= token < embeddings]
     if strange:
         raise BackendError(
             "not_a_checkpoint",
-            f"model '{model.name}' cannot read token {strange[0]}: it has {model.embeddings} embeddings",
+            f"model '{model.name}' cannot read token {strange[0]}: it has {embeddings} embeddings",
             "its tokenizer belongs to another checkpoint",
         )
     limit = _limit(model, request.params.max_new, len(ids))

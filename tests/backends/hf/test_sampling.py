@@ -7,7 +7,7 @@ torch = pytest.importorskip("torch")
 from backends import noise  # noqa: E402
 from backends.hf import sampling  # noqa: E402
 from backends.hf.candidates import narrow  # noqa: E402
-from backends.hf.processors import Fixed, Warp, processors, warpers  # noqa: E402
+from backends.hf.processors import Fixed, Warp, forbid, processors, warpers  # noqa: E402
 from repl.params import Params  # noqa: E402
 from tests.backends.hf.support import ask, reference, request, run  # noqa: E402
 
@@ -129,6 +129,16 @@ def test_both_ways_draw_the_same_token(monkeypatch):
     many = sampling._sample(scores, warp, keys)
     assert torch.equal(few[0], many[0])
     assert torch.allclose(few[1], many[1], atol=1e-5)
+
+
+def test_forbidden_tokens_of_some_rows_or_of_all():
+    scores = torch.arange(12.0).reshape(3, 4)
+    assert forbid(scores, [(), (), ()]) is scores
+    some = forbid(scores, [(1, 2), (), (3,)])
+    assert [[i for i in range(4) if row[i] == -torch.inf] for row in some.tolist()] == [[1, 2], [], [3]]
+    every = forbid(scores, [(0,), (0,), (0,)])
+    assert (every == -torch.inf).nonzero().tolist() == [[0, 0], [1, 0], [2, 0]]
+    assert torch.equal(scores, torch.arange(12.0).reshape(3, 4))
 
 
 def test_processors_stand_in_the_order_of_generate(network):
