@@ -151,7 +151,7 @@ class BeamSearch:
         params = self.request.params
         lps = logits.log_softmax(-1)
         early = self._written + len(self.prompt.forced) < params.min_new
-        scores = forbid(lps, [self._model.fixed.eos] * len(self._beams)) if early else lps
+        scores = forbid(lps, [self._model.fixed.eos] * len(self._beams))[0] if early else lps
         if self._processors:
             scores = apply(self._processors, [beam.history for beam in self._beams], scores)
         totals = scores + scores.new_tensor([beam.total for beam in self._beams])[:, None]

@@ -108,19 +108,26 @@ def _bias(params: Params, fixed: Fixed) -> dict[tuple[int, ...], float]:
     return bias
 
 
-def forbid(scores: Tensor, tokens: Sequence[Sequence[int]]) -> Tensor:
-    """``scores`` ``[rows, vocab]`` without the given tokens of each row."""
+def forbid(scores: Tensor, tokens: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor | None]:
+    """``scores`` ``[rows, vocab]`` without the given tokens of each row, and what that took away.
+
+    The latter is the logsumexp of the forbidden ones, ``[rows]``; None where nothing is forbidden.
+    """
     groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
     for row, each in enumerate(tokens):
         groups[tuple(each)].append(row)
     groups.pop((), None)
+    if not groups:
+        return scores, None
+    left, taken = scores.clone(), scores.new_full((len(scores),), -torch.inf)
     for each, rows in groups.items():
         columns = torch.tensor(each, device=scores.device)
         if len(rows) == len(scores):
-            return scores.index_fill(1, columns, -torch.inf)
-        places = (torch.tensor(rows, device=scores.device)[:, None], columns[None])
-        scores = scores.index_put(places, scores.new_tensor(-torch.inf))
-    return scores
+            return left.index_fill_(1, columns, -torch.inf), scores[:, columns].logsumexp(-1)
+        places = torch.tensor(rows, device=scores.device)
+        taken[places] = scores[places[:, None], columns].logsumexp(-1)
+        left[places[:, None], columns] = -torch.inf
+    return left, taken
 
 
 def apply(chain: LogitsProcessorList, history: list[list[int]], scores: Tensor) -> Tensor:

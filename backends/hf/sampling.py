@@ -78,8 +78,10 @@ def choose(logits: Tensor, rows: Sequence[Draws]) -> tuple[Tensor, list[Choice]]
 
     ``logits`` is float32 ``[rows, vocab]``.
     """
-    total = logits.logsumexp(-1)
-    scores, tokens, processed = _draw(logits, total, rows)
+    allowed, taken = forbid(logits, [row.forbidden for row in rows])
+    left = allowed.logsumexp(-1)
+    total = left if taken is None else torch.logaddexp(left, taken)
+    scores, tokens, processed = _draw(allowed, left, rows)
     raw = logits.gather(1, tokens[:, None])[:, 0] - total
     columns = [tokens, raw, scores, total, processed]
     figures = torch.stack([column.double() for column in columns], dim=1)
@@ -145,13 +147,11 @@ def examine(
 
 def _draw(logits: Tensor, total: Tensor, rows: Sequence[Draws]) -> tuple[Tensor, Tensor, Tensor]:
     """Log-probabilities drawn at, tokens, and the log-mass the processors left; each ``[rows]``."""
-    raw, logits = logits, forbid(logits, [row.forbidden for row in rows])
     touched = [i for i, row in enumerate(rows) if row.processors]
     if touched:
         logits = logits.clone()
         for i in touched:
             logits[i] = apply(rows[i].processors, [rows[i].history], logits[i : i + 1])[0]
-    if logits is not raw:
         total = logits.logsumexp(-1)
     tokens = logits.argmax(-1)
     lps = logits.gather(1, tokens[:, None])[:, 0] - total

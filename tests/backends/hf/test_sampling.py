@@ -133,11 +133,12 @@ def test_both_ways_draw_the_same_token(monkeypatch):
 
 def test_forbidden_tokens_of_some_rows_or_of_all():
     scores = torch.arange(12.0).reshape(3, 4)
-    assert forbid(scores, [(), (), ()]) is scores
-    some = forbid(scores, [(1, 2), (), (3,)])
-    assert [[i for i in range(4) if row[i] == -torch.inf] for row in some.tolist()] == [[1, 2], [], [3]]
-    every = forbid(scores, [(0,), (0,), (0,)])
-    assert (every == -torch.inf).nonzero().tolist() == [[0, 0], [1, 0], [2, 0]]
+    assert forbid(scores, [(), (), ()]) == (scores, None)
+    for tokens in ([(1, 2), (), (3,)], [(0,), (0,), (0,)]):
+        left, taken = forbid(scores, tokens)
+        forbidden = [tuple(i for i in range(4) if row[i] == -torch.inf) for row in left.tolist()]
+        assert forbidden == tokens
+        assert torch.allclose(torch.logaddexp(left.logsumexp(-1), taken), scores.logsumexp(-1))
     assert torch.equal(scores, torch.arange(12.0).reshape(3, 4))
 
 
