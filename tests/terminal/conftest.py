@@ -28,8 +28,8 @@ class Terminal:
         self.until(lambda: self.rows()[:1] == [SHELL.strip()], "a shell")
 
     def _run(self, *words: str) -> str:
-        # The readline that pytest imports sets COLUMNS and LINES where only children see it.
-        env = dict(os.environ)
+        # The readline that pytest imports sets these, and in a place that only children see.
+        env = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
         return subprocess.run(
             [*self._tmux, *words], capture_output=True, text=True, check=True, env=env
         ).stdout

@@ -24,8 +24,7 @@ def left(terminal: Terminal) -> None:
 def test_two_checkpoints_side_by_side(terminal: Terminal, program: str) -> None:
     modes = terminal.modes()
     terminal.type(f"{program} --compare lm-late,lm-early --set min_new=8")
-    terminal.until(lambda: terminal.alternate, "the app")
-    terminal.shows("lm-late", "lm-early")
+    terminal.shows("> Ask lm-late and lm-early")
     terminal.type("The with statement")
     terminal.until(lambda: "\n".join(terminal.rows()).count(FOOT) == 2, "both answers")
 
@@ -42,11 +41,10 @@ def test_two_checkpoints_side_by_side(terminal: Terminal, program: str) -> None:
 
 
 def test_an_answer_is_stopped_and_retried(terminal: Terminal, program: str) -> None:
-    terminal.type(f"{program} --compare lm-late --set max_new=4000 --set min_new=4000")
-    terminal.until(lambda: terminal.alternate, "the app")
+    terminal.type(f"{program} --model lm-late --set max_new=4000 --set min_new=4000")
+    terminal.shows("> Ask lm-late")
     terminal.type("The with statement")
     terminal.shows("answering")
-    terminal.until(lambda: " tok/s" in "\n".join(terminal.rows()), "a stream")
     terminal.press("C-c")
     terminal.shows("stopped")
     assert terminal.alternate
@@ -56,7 +54,7 @@ def test_an_answer_is_stopped_and_retried(terminal: Terminal, program: str) -> N
     terminal.shows(FOOT)
     terminal.type("/quit")
     left(terminal)
-    terminal.type(f"clear; {program} --compare lm-late --resume")
+    terminal.type(f"clear; {program} --model lm-late --resume")
     terminal.shows("The with statement", "stopped")
     terminal.press("C-d")
     left(terminal)
@@ -64,7 +62,7 @@ def test_an_answer_is_stopped_and_retried(terminal: Terminal, program: str) -> N
 
 def test_line_mode_streams_above_its_prompt(terminal: Terminal, program: str) -> None:
     modes = terminal.modes()
-    terminal.type(f"{program} --plain --compare lm-late,lm-early --set min_new=8")
+    terminal.type(f"{program} --plain --model lm-late --model lm-early --set min_new=8")
     terminal.shows("lm-late ●", "lm-early ●")
     terminal.type("The with statement")
     terminal.until(lambda: "\n".join(terminal.rows()).count(FOOT) == 2, "both answers")
@@ -88,7 +86,7 @@ def test_line_mode_streams_above_its_prompt(terminal: Terminal, program: str) ->
 
 def test_line_mode_leaves_a_clean_terminal_when_it_is_terminated(terminal: Terminal, program: str) -> None:
     modes = terminal.modes()
-    terminal.type(f"{program} --plain --compare lm-late --set min_new=8 & echo $! > pid; fg")
+    terminal.type(f"{program} --plain --model lm-late --set min_new=8 & echo $! > pid; fg")
     terminal.shows("/help lists the commands")
     terminal.until(lambda: "lm-late ●" in terminal.rows()[-1], "the model")
     terminal.type("The with statement")
