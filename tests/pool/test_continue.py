@@ -31,7 +31,7 @@ async def test_the_continuation_is_that_of_an_undisturbed_run(backend: str, mode
     request = Request(
         model=model, prompt=prompt, params=Params(temperature=1.0, max_new=50, min_new=50, seed=11)
     )
-    async with Coordinator(plans, limits=Limits(backoff=0.01)) as pool:
+    async with Coordinator(plans, limits=Limits(backoff=0.01, deaths=100)) as pool:
         await pool.ready()
         undisturbed = await pool.submit(request, pin=f"{model}/1").wait()
         assert isinstance(undisturbed, Finished)
