@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from backends.fairseq.search import Node
+from backends.fairseq.nodes import Node
 from backends.fairseq.text import Codec, cut, without_partial_stop
 from repl.messages import Event, Request, Rewound, Step
 

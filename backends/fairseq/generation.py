@@ -1,148 +1,179 @@
-"""Sets fairseq's own generator up for a request, and runs it.
+"""Sets fairseq's own generator up for some requests that decode alike, and runs it.
 
 The parameters of a request are put into fairseq's terms here, and nowhere else.
 """
 
-import secrets
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
+from fairseq.data.data_utils import collate_tokens
 
-from backends.base import BackendError
 from backends.fairseq.load import Model
+from backends.fairseq.plan import Plan
+from backends.fairseq.probe import Probe
 from backends.fairseq.prompt import Prompt
 from backends.fairseq.rules import EndAtStop, NoRepeat
-from backends.fairseq.sampling import Cut, KeyedSampling
-from backends.fairseq.search import Probe, Report, Rule, Watch, Watched
+from backends.fairseq.sampling import Cut, Draws, KeyedSampling
+from backends.fairseq.search import Limits, Rule, Watch, Watched, Watcher
 from repl.messages import Request
-from repl.params import Params, changed
 
-_FRESH_SEED_BITS = 63
-_OF_SAMPLING = ("top_k", "top_p", "min_p")
+Hypotheses = list[dict[str, Any]]
+"""What fairseq has found for a sentence, best first."""
+
+
+class Listener(Watcher, Protocol):
+    """Hears also of what is complete."""
+
+    def ended(self, sentence: int, hypotheses: Hypotheses) -> None:
+        """A sentence is complete; it is out of the batch."""
+        ...
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How a request is decoded."""
+class Sentence:
+    """One row of the batch."""
 
-    sentences: int
-    """Rows of the batch: one, or one for each sample."""
-    beam: int
-    temperature: float
-    """fairseq divides the logits by it, under beams too."""
-    seed: int | None
-    """Of the sampler; None where nothing is drawn."""
-    notes: tuple[str, ...]
+    request: Request
+    prompt: Prompt
+    plan: Plan
+    sample: int = 0
+    """Which of the samples of its request it is."""
 
-    @classmethod
-    def of(cls, params: Params, vocabulary: int) -> "Plan":
-        """Raises ``BackendError`` where parameters contradict one another."""
-        if params.n > params.beam > 1:
-            raise BackendError(
-                "bad_parameter",
-                f"n = {params.n} is more than beam = {params.beam}, the number of answers it ends with",
-                f"/set beam {params.n} or /set n {params.beam}",
-            )
-        if params.beam > 1:
-            return cls._beams(params, vocabulary)
-        if params.temperature == 0:
-            notes = ("n has no effect without sampling or beams",) if params.n > 1 else ()
-            return cls(1, 1, 1.0, None, notes)
-        if params.seed is not None:
-            return cls(params.n, 1, params.temperature, params.seed, ())
-        seed = secrets.randbits(_FRESH_SEED_BITS)
-        return cls(params.n, 1, params.temperature, seed, (f"seed {seed}",))
-
-    @classmethod
-    def _beams(cls, params: Params, vocabulary: int) -> "Plan":
-        notes = []
-        if ignored := [name for name in _OF_SAMPLING if name in changed(params)]:
-            notes.append(f"{', '.join(ignored)}: no effect under beams")
-        if params.temperature not in (0, 1):
-            notes.append("temperature: divides the logits of the beam search; nothing is drawn")
-        if params.beam >= vocabulary:
-            notes.append(f"beam is {vocabulary - 1} here: the dictionary has {vocabulary} symbols")
-        return cls(1, min(params.beam, vocabulary - 1), params.temperature or 1.0, None, tuple(notes))
+    @property
+    def limits(self) -> Limits:
+        """fairseq counts a language model's prompt, and never lets a translation be empty."""
+        prompt = self.prompt
+        least = max(1, prompt.start + self.request.params.min_new)
+        return Limits(prompt.start, len(prompt.forced), least, prompt.start + prompt.limit)
 
 
 class Generation:
-    """One call of fairseq's generator, watched."""
+    """One call of fairseq's generator, watched. Longer sentences come first, as its LSTM wants them.
 
-    def __init__(self, model: Model, request: Request, prompt: Prompt, plan: Plan) -> None:
-        self._model, self._request, self._prompt, self._plan = model, request, prompt, plan
+    Several may take turns with one model: each step belongs to the generation whose turn it is.
+    """
+
+    def __init__(self, model: Model, probe: Probe, sentences: Sequence[Sentence], listener: Listener) -> None:
+        self._model, self._probe, self._sentences = model, probe, sentences
+        self._listener = listener
+        self._limits = [sentence.limits for sentence in sentences]
         self._generator = self._build()
-        self._probe = Probe(model.networks, plan.temperature)
-        self.watched: Watched | None = None
-        """The search of the running or the last call."""
-
-    def run(self, report: Callable[[Report], None]) -> list[list[dict[str, Any]]]:
-        """What ``generate`` returns: for each sentence its hypotheses, best first.
-
-        ``report`` is called after each step and ends the generation by raising.
-        """
-        model, prompt, sentences = self._model, self._prompt, self._plan.sentences
-        watch = Watch(
-            start=prompt.start,
-            forced=len(prompt.forced),
-            alternatives=self._request.params.logprobs,
-            rules=self._rules(),
-            report=report,
-        )
-        inner = self._generator.search
-        self.watched = Watched(model.task.target_dictionary, inner, self._probe, watch)
+        watch = Watch(self._limits, sentences[0].request.params.logprobs, self._rules())
+        dictionary = model.task.target_dictionary
+        self.watched = Watched(dictionary, self._generator.search, probe, watch, listener)
+        """The search."""
         self._generator.search = self.watched
-        try:
-            with self._probe.attached():
-                found: list[list[dict[str, Any]]] = model.task.inference_step(
-                    self._generator,
-                    model.networks,
-                    self._sample(sentences),
-                    prefix_tokens=self._prefix(sentences),
-                )
-        finally:
-            self._generator.search = inner
-        return found
+        self._beam: int = self._generator.beam_size
+        self._generator.is_finished = self._is_finished
+        self._generator.finalize_hypos = self._settling(self._generator.finalize_hypos)
+
+    def run(self) -> None:
+        """Until every sentence is complete, or the listener raises."""
+        self.resume()
+        model = self._model
+        model.task.inference_step(
+            self._generator, model.networks, self._sample(), prefix_tokens=self._prefix()
+        )
+
+    def resume(self) -> None:
+        """Call it before a step when another generation may have had its turn."""
+        self._probe.clear(self._sentences[0].plan.temperature)
 
     def _build(self) -> Any:
-        model, params, prompt, plan = self._model, self._request.params, self._prompt, self._plan
+        model, first = self._model, self._sentences[0]
         settings = Namespace(
-            beam=plan.beam,
-            temperature=plan.temperature,
-            lenpen=params.length_penalty,
-            unkpen=params.unkpen,
+            beam=first.plan.beam,
+            temperature=first.plan.temperature,
+            lenpen=first.request.params.length_penalty,
+            unkpen=first.request.params.unkpen,
+            # The search holds each sentence to its own limits; these are the whole batch's.
             max_len_a=0,
-            max_len_b=prompt.start + prompt.limit,
-            # fairseq counts a language model's prompt, and never lets a translation be empty.
-            min_len=max(1, prompt.start + params.min_new),
+            max_len_b=max(limits.most for limits in self._limits),
+            min_len=min(limits.least for limits in self._limits),
         )
         generator = model.task.build_generator(model.networks, settings)
-        if plan.seed is not None:
+        if first.plan.seed is not None:
+            params = first.request.params
             cut = Cut(params.top_k, params.top_p, params.min_p)
-            dictionary = model.task.target_dictionary
-            generator.search = KeyedSampling(dictionary, plan.seed, self._request.sample, prompt.start, cut)
+            draws = [_draws(sentence) for sentence in self._sentences]
+            generator.search = KeyedSampling(model.task.target_dictionary, draws, cut)
         return generator
 
     def _rules(self) -> tuple[Rule, ...]:
-        params, rules = self._request.params, list[Rule]()
+        params, rules = self._sentences[0].request.params, list[Rule]()
         if params.no_repeat_ngram:
             rules.append(NoRepeat(params.no_repeat_ngram))
         if params.stop:
-            rules.append(EndAtStop(self._model.codec, params.stop, self._prompt.start))
+            rules.append(EndAtStop(self._model.codec, params.stop))
         return tuple(rules)
 
-    def _sample(self, sentences: int) -> dict[str, Any]:
-        """The batch: the same prompt in every row. Nothing is padded."""
-        tokens = torch.tensor([self._prompt.ids] * sentences, device=self._model.device)
-        lengths = torch.full((sentences,), tokens.shape[1], device=self._model.device)
+    def _sample(self) -> dict[str, Any]:
+        """The batch. Only an encoder reads what is padded, and it masks it."""
+        device = self._model.device
+        ids = [sentence.prompt.ids for sentence in self._sentences]
+        lengths = torch.tensor([len(tokens) for tokens in ids], device=device)
+        tokens = self._padded(ids, left=self._model.pads_left)
         return {
-            "id": torch.arange(sentences, device=self._model.device),
+            "id": torch.arange(len(ids), device=device),
             "net_input": {"src_tokens": tokens, "src_lengths": lengths},
         }
 
-    def _prefix(self, sentences: int) -> torch.Tensor | None:
+    def _prefix(self) -> torch.Tensor | None:
         """What the decoder is made to begin with: a language model's prompt, and the answer's beginning."""
-        tokens = (self._prompt.ids if self._model.causal else []) + self._prompt.forced
-        return torch.tensor([tokens] * sentences, device=self._model.device) if tokens else None
+        begins = [
+            (sentence.prompt.ids if self._model.causal else []) + sentence.prompt.forced
+            for sentence in self._sentences
+        ]
+        return self._padded(begins, left=False) if any(begins) else None
+
+    def _padded(self, rows: Sequence[list[int]], *, left: bool) -> torch.Tensor:
+        pad = self._model.task.target_dictionary.pad()
+        tensors = [torch.tensor(row, dtype=torch.long) for row in rows]
+        padded: torch.Tensor = collate_tokens(tensors, pad, left_pad=left)
+        return padded.to(self._model.device)
+
+    def _is_finished(self, step: int, place: int, most: int, found: int, beam: int) -> bool:
+        """As fairseq's own, but with the sentence's own limit."""
+        return found == beam or self.watched.is_over(place, step)
+
+    def _settling(self, finalize: Callable[..., list[int]]) -> Callable[..., list[int]]:
+        """``finalize_hypos``, which tells of a sentence as soon as it is complete."""
+
+        def finalize_hypos(
+            step: int,
+            places: Any,
+            scores: Any,
+            tokens: Any,
+            all_scores: Any,
+            finalized: list[Hypotheses],
+            finished: list[bool],
+            *more: Any,
+        ) -> list[int]:
+            before = finished[:]
+            newly = finalize(step, places, scores, tokens, all_scores, finalized, finished, *more)
+            if newly:
+                for sentence, (was, now) in enumerate(zip(before, finished, strict=True)):
+                    if now and not was and not self.watched.is_dropped(sentence):
+                        self._listener.ended(sentence, self._ranked(sentence, finalized[sentence]))
+            return newly
+
+        return finalize_hypos
+
+    def _ranked(self, sentence: int, found: Hypotheses) -> Hypotheses:
+        """Best first, in fairseq's order where scores are equal; attention without the padding."""
+        scores = torch.tensor([float(hypothesis["score"]) for hypothesis in found])
+        ranked = [dict(found[place]) for place in scores.sort(descending=True).indices.tolist()]
+        length = len(self._sentences[sentence].prompt.ids)
+        for hypothesis in ranked:
+            attention = hypothesis["attention"]
+            if attention.numel():
+                hypothesis["attention"] = attention[-length:] if self._model.pads_left else attention[:length]
+        return ranked
+
+
+def _draws(sentence: Sentence) -> Draws:
+    assert sentence.plan.seed is not None
+    return Draws(sentence.plan.seed, sentence.request.sample + sentence.sample, sentence.prompt.start)

@@ -22,17 +22,6 @@ from repl.messages import ModelSpec
 TASKS = {"translation": "seq2seq", "language_modeling": "causal"}
 """Tasks that are supported, with the kind of their models."""
 
-networks.ARCHITECTURES = (
-    "transformer",
-    "transformer_align",
-    "fconv",
-    "lstm",
-    "lightconv",
-    "transformer_lm",
-    "fconv_lm",
-)
-"""Model families the tests cover; others are tried."""
-
 _DTYPES = {"auto": "float32", "float32": "float32", "float16": "float16", "bfloat16": "bfloat16"}
 
 
@@ -52,6 +41,8 @@ class Model:
     """Positions of the encoder, end token included; None without limit or without encoder."""
     max_target: int
     """Positions of the decoder."""
+    pads_left: bool
+    """Where the encoder was taught to expect the padding of a batch."""
     dtype: str
     checkpoint_hash: str
     notes: tuple[str, ...]
@@ -201,6 +192,7 @@ def _assembled(
         template=spec.prompt_template,
         max_source=None if causal else positions[0],
         max_target=min(network.max_decoder_positions() for network in loaded),
+        pads_left=not causal and bool(task.cfg.left_pad_source),
         dtype=dtype,
         checkpoint_hash=fingerprint.files(paths),
         notes=tuple(notes),

@@ -1,16 +1,15 @@
 """What fairseq returns when a request is complete, as the messages of ``repl.messages``."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from backends.fairseq.answer import Answer, visible
-from backends.fairseq.generation import Plan
+from backends.fairseq.generation import Hypotheses
 from backends.fairseq.load import Model
+from backends.fairseq.nodes import Ends
+from backends.fairseq.plan import Plan
 from backends.fairseq.prompt import Prompt
-from backends.fairseq.search import Node
 from repl.messages import Event, Finished, FinishReason, Hypothesis, Request
-
-Ended = dict[tuple[int, tuple[int, ...]], Node]
-"""See ``search.Watched.ended``."""
 
 
 def finished(
@@ -18,14 +17,16 @@ def finished(
     model: Model,
     prompt: Prompt,
     plan: Plan,
-    found: list[list[dict[str, Any]]],
-    ended: Ended,
+    found: Sequence[Hypotheses],
+    ends: Sequence[Ends],
     answer: Answer,
+    batch: int,
 ) -> list[Event]:
     """The steps that complete the best answer, and ``Finished``.
 
     The n-best list of a beam search, best first; of sampling the samples in their order, the first of which
-    was shown. An end token that the length limit or a stop string forced is not a step.
+    was shown. ``found`` and ``ends`` are those of each sentence; ``batch`` counts all hypotheses that were
+    decoded together. An end token that the length limit or a stop string forced is not a step.
     """
     if plan.seed is None:
         chosen = [(0, hypothesis) for hypothesis in found[0][: request.params.n]]
@@ -33,11 +34,10 @@ def finished(
         chosen = [(sentence, hypotheses[0]) for sentence, hypotheses in enumerate(found)]
     hypotheses = [_hypothesis(request, model, prompt, hypothesis) for _, hypothesis in chosen]
     best = hypotheses[0]
-    path = ended[chosen[0][0], best.tokens].path()
+    path = ends[chosen[0][0]][best.tokens].path()
     _, stopped = visible(model.codec, best.tokens, request.params.stop)
     reason: FinishReason = "stop" if stopped else "length" if len(path) > prompt.limit else "eos"
     events = answer.finish(path if reason == "eos" else path[:-1], best.text)
-    batch = plan.sentences * plan.beam
     return [
         *events,
         Finished(id=request.id, reason=reason, text=best.text, hypotheses=tuple(hypotheses), batch=batch),

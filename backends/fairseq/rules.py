@@ -19,7 +19,7 @@ class NoRepeat:
     def __init__(self, size: int) -> None:
         self._size = size
 
-    def __call__(self, history: list[int], lprobs: Tensor) -> None:
+    def __call__(self, history: list[int], start: int, lprobs: Tensor) -> None:
         """See ``search.Rule``."""
         if banned := repeats(history, self._size):
             lprobs[list(banned)] = _IMPOSSIBLE
@@ -28,12 +28,12 @@ class NoRepeat:
 class EndAtStop:
     """A hypothesis with a stop string in it ends, at no cost to its score."""
 
-    def __init__(self, codec: Codec, stops: Sequence[str], start: int) -> None:
-        self._codec, self._stops, self._start = codec, stops, start
+    def __init__(self, codec: Codec, stops: Sequence[str]) -> None:
+        self._codec, self._stops = codec, stops
 
-    def __call__(self, history: list[int], lprobs: Tensor) -> None:
+    def __call__(self, history: list[int], start: int, lprobs: Tensor) -> None:
         """See ``search.Rule``."""
-        if cut(self._codec.text(history[self._start :]), self._stops)[1]:
+        if cut(self._codec.text(history[start:]), self._stops)[1]:
             lprobs.fill_(_IMPOSSIBLE)
             lprobs[self._codec.eos] = 0.0
 

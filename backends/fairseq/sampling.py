@@ -5,7 +5,9 @@ noise is keyed by (seed, sample, position, token), see ``backends.noise``: the s
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from fairseq.data import Dictionary
@@ -42,15 +44,24 @@ class Cut:
         return lprobs
 
 
+class Draws(NamedTuple):
+    """Names the noise of one sentence."""
+
+    seed: int
+    sample: int
+    start: int
+    """Step of the answer's first token."""
+
+
 class KeyedSampling(Search):  # type: ignore[misc]
     """Draws one continuation for each hypothesis. Use it with ``beam_size`` 1: one sentence for each sample.
 
-    ``start`` is the step of the answer's first token; a sentence's ``id`` is added to ``sample``.
+    ``draws`` are those of the sentences by their ids.
     """
 
-    def __init__(self, dictionary: Dictionary, seed: int, sample: int, start: int, cut: Cut) -> None:
+    def __init__(self, dictionary: Dictionary, draws: Sequence[Draws], cut: Cut) -> None:
         super().__init__(dictionary)
-        self._seed, self._sample, self._start = seed, sample, start
+        self._draws = draws
         self._cut = cut
         self.proc_lp: Tensor | None = None
         """Of the last draw, under the distribution after the cut: ``[sentences, 1]``."""
@@ -69,9 +80,9 @@ class KeyedSampling(Search):  # type: ignore[misc]
         """
         assert original_batch_idxs is not None
         rows = lprobs[:, 0]
-        position = max(0, step - self._start)
-        samples = [self._sample + index for index in original_batch_idxs.tolist()]
-        keys = noise.keys([(self._seed, sample, position) for sample in samples], rows.device)
+        draws = [self._draws[sentence] for sentence in original_batch_idxs.tolist()]
+        parts = [(draw.seed, draw.sample, max(0, step - draw.start)) for draw in draws]
+        keys = noise.keys(parts, rows.device)
         left = self._cut(rows)
         tokens = noise.draw_rows(left, keys)[:, None]
         self.proc_lp = left.gather(1, tokens) - left.logsumexp(-1, keepdim=True)

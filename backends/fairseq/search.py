@@ -1,13 +1,12 @@
 """Watches fairseq's search from the inside: what it thinks of each token, and which hypothesis leads.
 
 ``Watched`` stands in the place of ``generator.search``. After each step it reports the best live hypothesis
-of every sentence as a ``Node``, the last token of a path back to the first; it also applies the rules that
-fairseq lacks. The search itself stays fairseq's own. ``Probe`` sees the model's distribution before fairseq
-changes it.
+of every sentence as a ``Node``, the last token of a path back to the first. It holds each sentence to its own
+limits, which fairseq has only for a whole batch, applies the rules that fairseq lacks, and takes a sentence
+out of the batch without touching the others. The search itself stays fairseq's own.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,115 +15,93 @@ from fairseq.search import Search
 from torch import Tensor
 
 from backends.base import BackendError
+from backends.fairseq.nodes import Ends, Node, grown
+from backends.fairseq.probe import Probe
 
-Top = tuple[tuple[int, float], ...]
-Report = list[tuple[int, "Node | None"]]
-"""(sentence id, best live hypothesis) pairs; None where the leading one has just ended."""
-
-
-@dataclass(slots=True, eq=False)
-class Node:
-    """A token of a partial answer; the nodes of all hypotheses of a sentence form a tree."""
-
-    parent: "Node | None"
-    token: int
-    search_lp: float
-    raw_lp: float
-    proc_lp: float | None = None
-    rank: int | None = None
-    entropy: float | None = None
-    top: Top = ()
-    forced: bool = False
-
-    def path(self) -> "list[Node]":
-        """From the first token of the answer to this one."""
-        nodes = [self]
-        while (parent := nodes[-1].parent) is not None:
-            nodes.append(parent)
-        return nodes[::-1]
-
-    def tokens(self) -> tuple[int, ...]:
-        """The answer up to here."""
-        return tuple(node.token for node in self.path())
+_IMPOSSIBLE = float("-inf")
 
 
 class Rule(Protocol):
     """Changes what may follow a hypothesis."""
 
-    def __call__(self, history: list[int], lprobs: Tensor) -> None:
-        """``history`` holds all its tokens, a language model's prompt included; ``lprobs`` is ``[vocab]``."""
+    def __call__(self, history: list[int], start: int, lprobs: Tensor) -> None:
+        """``history`` holds all its tokens, the answer's from ``start`` on; ``lprobs`` is ``[vocab]``."""
         ...
 
 
-class Probe:
-    """Keeps the log-probabilities of a step as the model gives them: float32, temperature 1, no penalty."""
+@dataclass(frozen=True)
+class Limits:
+    """Of one sentence, as steps of the search."""
 
-    def __init__(self, models: Sequence[Any], temperature: float) -> None:
-        self._models = models
-        self._temperature = temperature
-        self._seen: list[Tensor] = []
-
-    @contextmanager
-    def attached(self) -> Iterator[None]:
-        """While this lasts each model's ``get_normalized_probs`` is listened to."""
-        for model in self._models:
-            model.get_normalized_probs = self._listening(model.get_normalized_probs)
-        try:
-            yield
-        finally:
-            for model in self._models:
-                del model.get_normalized_probs
-
-    def take(self) -> Tensor:
-        """``[hypotheses, vocab]`` of the last step; an ensemble's is the mean of the probabilities."""
-        seen, self._seen = self._seen, []
-        if len(seen) == 1:
-            return seen[0]
-        return torch.stack(seen).logsumexp(0) - torch.tensor(float(len(seen))).log().item()
-
-    def _listening(self, inner: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        def get_normalized_probs(out: Any, log_probs: bool, sample: Any = None) -> Tensor:
-            lprobs = inner(out, log_probs, sample)
-            if self._temperature == 1:
-                raw = lprobs.clone()  # the search writes into it
-            else:
-                raw = inner((out[0] * self._temperature, *out[1:]), log_probs, sample)
-            self._seen.append(raw[:, -1].float())
-            return lprobs
-
-        return get_normalized_probs
+    start: int
+    """Of the answer's first token: the length of a language model's prompt, else 0."""
+    forced: int
+    """Number of tokens the answer is made to begin with."""
+    least: int
+    """The first step at which the end may be chosen."""
+    most: int
+    """The step at which the end is forced."""
 
 
 @dataclass(frozen=True)
 class Watch:
     """What to look at, and what to do about it."""
 
-    start: int
-    """Step of the answer's first token: the length of a language model's prompt, else 0."""
-    forced: int
-    """Number of tokens the answer is made to begin with."""
+    limits: Sequence[Limits]
+    """Of each sentence by its id."""
     alternatives: int
     """How many to keep for each token; with 0 neither rank nor entropy is computed."""
     rules: tuple[Rule, ...]
-    report: Callable[[Report], None]
-    """Called in each step; what it raises ends the generation."""
+
+
+class Watcher(Protocol):
+    """Is told what happens. What it raises ends the generation."""
+
+    def leads(self, sentence: int, node: Node) -> None:
+        """The best live hypothesis of a sentence after a step."""
+        ...
+
+    def failed(self, sentence: int, error: BackendError) -> None:
+        """A sentence cannot be gone on with; it is out of the batch."""
+        ...
+
+    def stepped(self) -> None:
+        """A step is over, with all that ended in it."""
+        ...
 
 
 class Watched(Search):  # type: ignore[misc]
     """A search that does as ``inner`` does and tells of it."""
 
-    def __init__(self, dictionary: Any, inner: Search, probe: Probe, watch: Watch) -> None:
+    def __init__(self, dictionary: Any, inner: Search, probe: Probe, watch: Watch, watcher: Watcher) -> None:
         super().__init__(dictionary)
         self.supports_constraints = inner.supports_constraints
         self.stop_on_max_len = inner.stop_on_max_len
-        self.ended: dict[tuple[int, tuple[int, ...]], Node] = {}
-        """End tokens by sentence and by the answer up to and with them."""
+        self.ends: list[Ends] = [{} for _ in watch.limits]
+        """Of each sentence."""
         self._inner = inner
         self._probe = probe
         self._watch = watch
+        self._watcher = watcher
+        self._dropped: set[int] = set()
+        self._ids: list[int] = []
+        """The sentences that are still in the batch."""
         self._rows: list[list[Node | None]] | None = None
-        """The hypotheses that go on, by sentence and place in the beam; None for an empty answer."""
-        self._candidates: list[list[Node | None]] | None = None
+        """The hypotheses that go on, by sentence and place in the beam; None where no answer has begun."""
+        self._candidates: list[list[Node | None]] = []
+
+    def drop(self, sentences: Iterable[int]) -> None:
+        """Take sentences out of the batch, at the end of the next step."""
+        self._dropped.update(sentences)
+
+    def is_dropped(self, sentence: int) -> bool:
+        """Whether ``drop`` was called for it, or it has failed."""
+        return sentence in self._dropped
+
+    def is_over(self, place: int, step: int) -> bool:
+        """Whether the sentence at ``place`` of the batch ends with ``step``, whatever it has found."""
+        sentence = self._ids[place]
+        return sentence in self._dropped or step >= self._watch.limits[sentence].most
 
     def step(
         self,
@@ -137,36 +114,33 @@ class Watched(Search):  # type: ignore[misc]
         """See ``Search.step``; ``lprobs`` is ``[sentences, beam, vocab]``."""
         assert prev_output_tokens is not None and original_batch_idxs is not None
         sentences, beam, _ = lprobs.shape
-        raw = self._probe.take()
-        before = scores[:, :, step - 1] if step else None
-        _check(raw, before, index := max(0, step - self._watch.start))
-        if step < self._watch.start:
-            self._watch.report([])
-            return self._search(step, lprobs, scores, prev_output_tokens, original_batch_idxs)
-        if index >= self._watch.forced and self._watch.rules:
-            for history, row in zip(prev_output_tokens[:, 1:].tolist(), lprobs.flatten(0, 1), strict=True):
-                for rule in self._watch.rules:
-                    rule(history, row)
-        found = self._search(step, lprobs, scores, prev_output_tokens, original_batch_idxs)
+        self._ids = original_batch_idxs.tolist()
         if self._rows is None:
             self._rows = [[None] * beam for _ in range(sentences)]
-        figures = self._figures(raw, lprobs, before, found)
-        ids = original_batch_idxs.tolist()
-        self._watch.report(self._extend(ids, figures, index))
-        return found
+        raw = self._probe.take()
+        before = scores[:, :, step - 1] if step else None
+        self._check(raw, before, step)
+        self._restrict(step, lprobs, prev_output_tokens)
+        found: tuple[Tensor, Tensor, Tensor] = self._inner.step(
+            step, lprobs, scores, prev_output_tokens, original_batch_idxs
+        )
+        if any(step >= self._watch.limits[sentence].start for sentence in self._ids):
+            self._extend(step, self._figures(raw, lprobs, before, found))
+        else:
+            self._candidates = [[None] * found[0].shape[1] for _ in self._ids]
+        return self._without_dropped(found)
 
     def prune_sentences(self, batch_idxs: Tensor) -> None:
         """fairseq drops the sentences that are complete."""
         self._inner.prune_sentences(batch_idxs)
-        if self._candidates is not None:
-            self._candidates = [self._candidates[sentence] for sentence in batch_idxs.tolist()]
+        self._candidates = [self._candidates[sentence] for sentence in batch_idxs.tolist()]
 
     def update_constraints(self, active_hypos: Tensor) -> None:
-        """fairseq has chosen which candidates go on."""
+        """fairseq has chosen which candidates go on; nothing more happens in this step."""
         self._inner.update_constraints(active_hypos)
-        if self._candidates is not None:
-            chosen = zip(self._candidates, active_hypos.tolist(), strict=True)
-            self._rows = [[candidates[place] for place in places] for candidates, places in chosen]
+        chosen = zip(self._candidates, active_hypos.tolist(), strict=True)
+        self._rows = [[candidates[place] for place in places] for candidates, places in chosen]
+        self._watcher.stepped()
 
     def init_constraints(self, batch_constraints: Tensor | None, beam_size: int) -> None:
         """Passed on."""
@@ -176,16 +150,60 @@ class Watched(Search):  # type: ignore[misc]
         """Passed on."""
         self._inner.set_src_lengths(src_lengths)
 
-    def _search(self, *arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
-        found: tuple[Tensor, Tensor, Tensor] = self._inner.step(*arguments)
+    def _fail(self, sentence: int, error: BackendError) -> None:
+        if sentence not in self._dropped:
+            self._dropped.add(sentence)
+            self._watcher.failed(sentence, error)
+
+    def _check(self, raw: Tensor, before: Tensor | None, step: int) -> None:
+        """fairseq turns NaN into "impossible" and goes on; here it is an error of any hypothesis that counts.
+
+        ``before`` are the summed scores of the hypotheses, ``[sentences, beam]``; None in the first step.
+        """
+        strange = raw[:, 0].isnan().view(len(self._ids), -1)
+        if before is not None:
+            strange = strange & before.isfinite()
+        if not strange.any():
+            return
+        for place in strange.any(1).nonzero().flatten().tolist():
+            sentence = self._ids[place]
+            self._fail(sentence, _not_a_number(max(0, step - self._watch.limits[sentence].start)))
+
+    def _restrict(self, step: int, lprobs: Tensor, history: Tensor) -> None:
+        """Hold each sentence to its limits and to the rules, as fairseq does where there is but one."""
+        tokens: list[list[list[int]]] | None = None
+        for place, sentence in enumerate(self._ids):
+            limits = self._watch.limits[sentence]
+            row = lprobs[place]
+            if step < limits.start + limits.forced:
+                continue
+            if step >= limits.most:
+                end = row[:, self.eos].clone()
+                row.fill_(_IMPOSSIBLE)
+                row[:, self.eos] = end
+            elif step < limits.least:
+                row[:, self.eos] = _IMPOSSIBLE
+            if self._watch.rules:
+                if tokens is None:
+                    tokens = history[:, 1:].view(*lprobs.shape[:2], -1).tolist()
+                for past, hypothesis in zip(tokens[place], row, strict=True):
+                    for rule in self._watch.rules:
+                        rule(past, limits.start, hypothesis)
+
+    def _without_dropped(self, found: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Whatever a dropped sentence has found, to fairseq it has ended."""
+        for place, sentence in enumerate(self._ids):
+            if sentence in self._dropped:
+                for part, value in zip(found, (0.0, self.eos, 0), strict=True):
+                    part[place] = value
         return found
 
     def _figures(
         self, raw: Tensor, lprobs: Tensor, before: Tensor | None, found: tuple[Tensor, Tensor, Tensor]
     ) -> list[list[list[float]]]:
-        """For each candidate of each sentence the columns that ``_node`` reads, with one wait for the device.
+        """For each candidate of each sentence what ``nodes.grown`` reads, with one wait for the device.
 
-        ``before`` are the summed scores of the hypotheses, ``[sentences, beam]``; None in the first step.
+        ``before`` is that of ``_check``.
         """
         totals, tokens, beams = found
         sentences, beam, _ = lprobs.shape
@@ -212,48 +230,36 @@ class Watched(Search):  # type: ignore[misc]
         rest = lprobs[:, 0]
         return rest.gather(1, tokens) - rest.logsumexp(-1, keepdim=True)
 
-    def _extend(self, ids: list[int], figures: list[list[list[float]]], index: int) -> Report:
+    def _extend(self, step: int, figures: list[list[list[float]]]) -> None:
         """Grow the trees by one token."""
         assert self._rows is not None
-        report: Report = []
         self._candidates = []
-        forced = index < self._watch.forced
-        for sentence, rows, candidates in zip(ids, self._rows, figures, strict=True):
-            nodes = [_node(rows[int(columns[1])], columns, forced) for columns in candidates]
+        for sentence, rows, candidates in zip(self._ids, self._rows, figures, strict=True):
+            limits = self._watch.limits[sentence]
+            index = step - limits.start
+            if index < 0 or sentence in self._dropped:
+                self._candidates.append([None] * len(candidates))
+                continue
+            forced = index < limits.forced
+            nodes = [grown(rows[int(columns[1])], columns, forced) for columns in candidates]
             self._candidates.append(list(nodes))
-            possible = [columns[2] != float("-inf") for columns in candidates]
-            if not any(possible):
-                raise _nothing_left(index)
-            for node in (node for node, finite in zip(nodes, possible, strict=True) if finite):
+            possible = [n for n, columns in zip(nodes, candidates, strict=True) if columns[2] != _IMPOSSIBLE]
+            if not possible:
+                self._fail(sentence, _nothing_left(index))
+                continue
+            for node in possible:
                 if node.token == self.eos:
-                    self.ended[sentence, node.tokens()] = node
-            leads = next(node for node, finite in zip(nodes, possible, strict=True) if finite)
-            report.append((sentence, None if leads.token == self.eos else leads))
-        return report
+                    self.ends[sentence][node.tokens()] = node
+            if possible[0].token != self.eos:  # else what is shown stays until the beam goes on
+                self._watcher.leads(sentence, possible[0])
 
 
-def _node(parent: Node | None, columns: list[float], forced: bool) -> Node:
-    token, _, _, increment, raw_lp, proc_lp, *more = columns
-    node = Node(parent, int(token), increment, raw_lp, None if proc_lp != proc_lp else proc_lp, forced=forced)
-    if more:
-        rank, node.entropy, *pairs = more
-        node.rank = int(rank)
-        half = len(pairs) // 2
-        node.top = tuple(zip(map(int, pairs[:half]), pairs[half:], strict=True))
-    return node
-
-
-def _check(raw: Tensor, before: Tensor | None, index: int) -> None:
-    """fairseq turns NaN into "impossible" and goes on; here it is an error of any hypothesis that counts."""
-    strange = raw[:, 0].isnan()
-    if before is not None:
-        strange &= before.flatten().isfinite()
-    if strange.any():
-        raise BackendError(
-            "nan_logits",
-            f"the model's output is not a number at token {index}",
-            "try dtype float32; if it stays, the checkpoint is damaged",
-        )
+def _not_a_number(index: int) -> BackendError:
+    return BackendError(
+        "nan_logits",
+        f"the model's output is not a number at token {index}",
+        "try dtype float32; if it stays, the checkpoint is damaged",
+    )
 
 
 def _nothing_left(index: int) -> BackendError:

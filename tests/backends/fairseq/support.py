@@ -58,6 +58,7 @@ def write_model(
     name: str = "model.pt",
     symbols: list[str] = SYMBOLS,
     more: str = "",
+    scale: float = 2.5,
 ) -> Path:
     """A model with random weights, built and saved as fairseq does; the weights are large, so that it has
     something to say."""
@@ -77,7 +78,7 @@ def write_model(
         network = tasks.setup_task(config.task).build_model(config.model)
         weights = network.state_dict()
     for weight in weights.values():
-        weight.mul_(2.5)
+        weight.mul_(scale)
     return save(folder / name, weights, args if style == "args" else config)
 
 
@@ -124,13 +125,34 @@ def events(engine: FairseqEngine, asked: Request) -> Iterator[Event]:
                 return
 
 
+def together(engine: FairseqEngine, asked: list[Request]) -> list[list[Event]]:
+    """The events of each of several requests that are there at once."""
+    heard: dict[int, list[Event]] = {one.id: [] for one in asked}
+    for one in asked:
+        engine.admit(one)
+    while not all(told and isinstance(told[-1], Finished | Failed) for told in heard.values()):
+        for event in engine.step():
+            heard[event.id].append(event)
+    return list(heard.values())
+
+
 class Told:
     """An answer put together as a front end does; checks the order of events on the way."""
 
     def __init__(self, engine: FairseqEngine, asked: Request) -> None:
+        self._hear(list(events(engine, asked)))
+
+    @classmethod
+    def of(cls, heard: list[Event]) -> "Told":
+        """From events that have come already."""
+        told = cls.__new__(cls)
+        told._hear(heard)
+        return told
+
+    def _hear(self, heard: list[Event]) -> None:
         self.steps: list[Step] = []
         self.rewound = 0
-        first, *rest, last = events(engine, asked)
+        first, *rest, last = heard
         assert isinstance(first, Started), first
         assert isinstance(last, Finished), last
         self.started, self.finished = first, last

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from backends.fairseq.engine import FairseqEngine
-from backends.fairseq.sampling import Cut, KeyedSampling
+from backends.fairseq.sampling import Cut, Draws, KeyedSampling
 from repl.demo import number_words
 
 ROOT = Path(__file__).parents[3]
@@ -109,7 +109,7 @@ def test_samples_that_end_at_different_steps_equal_one_call(num2digits: FairseqE
     settings = {"beam": 1, "temperature": 6.0, "max_len_b": 20}
     for line in LINES[4:]:
         told = Told(num2digits, request(line, max_new=20, temperature=6.0, seed=6, n=8))
-        search = KeyedSampling(library.task.target_dictionary, 6, 0, 0, Cut())
+        search = KeyedSampling(library.task.target_dictionary, [Draws(6, i, 0) for i in range(8)], Cut())
         found = [h[0] for h in library.generate(line, rows=8, search=search, **settings)]
         assert len({len(f["tokens"]) for f in found}) > 2
         hypotheses = told.finished.hypotheses

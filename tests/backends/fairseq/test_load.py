@@ -43,7 +43,7 @@ def test_the_description_is_complete() -> None:
 
 def test_what_a_loaded_model_says_of_itself(translation: Path, language_model: Path) -> None:
     seen = load(translation).capabilities
-    assert (seen.kind, seen.slots, seen.vocab_size, seen.dtype) == ("seq2seq", 1, 24, "float32")
+    assert (seen.kind, seen.slots, seen.vocab_size, seen.dtype) == ("seq2seq", 16, 24, "float32")
     pieces = [s.encode() for s in ["<s>", "<pad>", "</s>", "<unk>", *SYMBOLS]]
     assert seen.vocab_fingerprint == fingerprint.vocabulary(pieces)
     assert seen.checkpoint_hash == fingerprint.files([translation])
@@ -271,9 +271,8 @@ def test_on_a_gpu(translation: Path, dtype: str) -> None:
 
 
 def test_a_missing_package_says_how_to_install_it(translation: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in sys.modules if name.startswith("backends.fairseq.engine")]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "backends.fairseq.search", None)
+    monkeypatch.delitem(sys.modules, "backends.fairseq.engine")
+    monkeypatch.setitem(sys.modules, "backends.fairseq.batch", None)
     error = refused(translation)
     assert (error.kind, error.hint) == ("missing_package", "multigpu-repl install fairseq")
 

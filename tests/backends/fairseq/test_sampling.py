@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backends import noise
-from backends.fairseq.sampling import Cut, KeyedSampling
+from backends.fairseq.sampling import Cut, Draws, KeyedSampling
 
 transformers = pytest.importorskip("transformers")
 
@@ -37,7 +37,7 @@ def test_the_cut_keeps_what_transformers_keeps(seed: int, top_k: int, top_p: flo
 
 def test_a_draw_is_the_keyed_one_and_scores_accumulate(translation: Path) -> None:
     dictionary = Library(translation).task.target_dictionary
-    search = KeyedSampling(dictionary, 7, 10, 2, Cut(top_k=4))
+    search = KeyedSampling(dictionary, [Draws(7, 10 + i, 2) for i in range(6)], Cut(top_k=4))
     lprobs = torch.randn(3, 1, 24).log_softmax(-1)
     before = lprobs.clone()
     scores = torch.tensor([[[-1.0, -2.0, -3.0]], [[-1.0, -1.5, -2.5]], [[0.0, -1.0, -4.0]]])
@@ -59,7 +59,7 @@ def test_draws_follow_the_distribution(translation: Path) -> None:
     wanted = torch.tensor([0.5, 0.25, 0.15, 0.1])
     rows: Any = torch.full((4000, 1, 24), -torch.inf)
     rows[:, 0, 4:8] = wanted.log()
-    search = KeyedSampling(dictionary, 3, 0, 0, Cut())
+    search = KeyedSampling(dictionary, [Draws(3, i, 0) for i in range(4000)], Cut())
     _, tokens, _ = search.step(0, rows, torch.empty(4000, 1, 0), None, torch.arange(4000))
     counts = torch.bincount(tokens.flatten(), minlength=24)[4:8]
     expected = wanted * 4000

@@ -1,0 +1,48 @@
+"""The partial answers of a search as trees of tokens."""
+
+from dataclasses import dataclass
+
+Top = tuple[tuple[int, float], ...]
+"""Token and log-probability of the alternatives, best first."""
+
+
+@dataclass(slots=True, eq=False)
+class Node:
+    """A token of a partial answer; the nodes of all hypotheses of a sentence form a tree."""
+
+    parent: "Node | None"
+    token: int
+    search_lp: float
+    raw_lp: float
+    proc_lp: float | None = None
+    rank: int | None = None
+    entropy: float | None = None
+    top: Top = ()
+    forced: bool = False
+
+    def path(self) -> "list[Node]":
+        """From the first token of the answer to this one."""
+        nodes = [self]
+        while (parent := nodes[-1].parent) is not None:
+            nodes.append(parent)
+        return nodes[::-1]
+
+    def tokens(self) -> tuple[int, ...]:
+        """The answer up to here."""
+        return tuple(node.token for node in self.path())
+
+
+Ends = dict[tuple[int, ...], Node]
+"""End tokens by the answer up to and with them."""
+
+
+def grown(parent: Node | None, columns: list[float], forced: bool) -> Node:
+    """A hypothesis one token longer, from the columns of ``search.Watched`` for this candidate."""
+    token, _, _, increment, raw_lp, proc_lp, *more = columns
+    node = Node(parent, int(token), increment, raw_lp, None if proc_lp != proc_lp else proc_lp, forced=forced)
+    if more:
+        rank, node.entropy, *pairs = more
+        node.rank = int(rank)
+        half = len(pairs) // 2
+        node.top = tuple(zip(map(int, pairs[:half]), pairs[half:], strict=True))
+    return node

@@ -1,0 +1,82 @@
+"""Decides which waiting requests are generated together, and when.
+
+A request that comes to an idle replica begins at once. While a batch runs, the others wait until they would
+be as many as are left of it, which keeps batches large when many requests are on their way, or until
+``PATIENCE`` is over. After the end of a batch its successors are on the way, and are waited for as long as
+``GATHER``.
+"""
+
+from collections.abc import Callable
+
+from backends.fairseq.member import Member
+
+GATHER = 0.002
+"""Seconds."""
+PATIENCE = 1.0
+"""Seconds."""
+HYPOTHESES = 512
+"""Most that are decoded together; one request may have more."""
+_RATIO, _SLACK = 1.5, 8
+"""How much longer than the shortest prompt of a batch its longest may be."""
+
+
+class Waiting:
+    """The requests that have not begun. ``clock`` is in seconds."""
+
+    def __init__(self, slots: int, clock: Callable[[], float]) -> None:
+        self._slots = slots
+        self._clock = clock
+        self._members: list[Member] = []
+        self._since: dict[int, float] = {}
+        self._ended = float("-inf")
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def add(self, member: Member) -> None:
+        """At the end of the queue."""
+        self._members.append(member)
+        self._since[member.request.id] = self._clock()
+
+    def remove(self, request_id: int) -> None:
+        """Of an unknown one nothing happens."""
+        self._members = [member for member in self._members if member.request.id != request_id]
+        self._since.pop(request_id, None)
+
+    def ended(self) -> None:
+        """A request is complete: who sent it may send another at once."""
+        self._ended = self._clock()
+
+    def next(self, running: int) -> list[Member]:
+        """Those to begin now, while ``running`` requests are generated; none if it is better to wait."""
+        if not self._members or not self._due(running):
+            return []
+        chosen = self._alike(self._members[0])
+        for member in chosen:
+            self.remove(member.request.id)
+        return chosen
+
+    def _due(self, running: int) -> bool:
+        now = self._clock()
+        if running:
+            oldest = self._since[self._members[0].request.id]
+            return len(self) >= running or now - oldest >= PATIENCE
+        return len(self) >= self._slots or now - self._ended >= GATHER
+
+    def _alike(self, first: Member) -> list[Member]:
+        """``first`` and what can be generated with it: equal settings, similar length."""
+        chosen, hypotheses = [first], first.hypotheses
+        shortest = longest = len(first.prompt.ids)
+        if first.alone:
+            return chosen
+        kind = first.kind
+        for member in self._members[1:]:
+            length = len(member.prompt.ids)
+            least, most = min(shortest, length), max(longest, length)
+            fits = first.model.causal or most <= least * _RATIO + _SLACK
+            if member.alone or not fits or hypotheses + member.hypotheses > HYPOTHESES or member.kind != kind:
+                continue
+            chosen.append(member)
+            hypotheses += member.hypotheses
+            shortest, longest = least, most
+        return chosen
