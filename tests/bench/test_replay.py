@@ -22,7 +22,7 @@ async def test_a_trace_of_a_busy_pool_is_replayed(tmp_path: Path) -> None:
     by_peer = {(f.name, f.peer): f for f in report.figures}
     assert by_peer["echo: requests", ""].ours == 20
     mean = by_peer["echo: mean wait", "central queue, replayed"]
-    assert mean.peers is not None and mean.ours >= mean.peers > 0
+    assert mean.peers is not None and mean.ours >= 0.98 * mean.peers > 0
     random = by_peer["echo: mean wait", "random"]
     assert random.peers is not None and random.peers > mean.peers
 
