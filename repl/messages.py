@@ -58,6 +58,8 @@ class Started(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=Tr
     """Visible marks: parameters whose meaning differs or which had no effect here."""
     reused: int = 0
     """Tokens at the beginning of the prompt that need no reading: an earlier request left their state."""
+    raw_prompt: str = ""
+    """The prompt as the model's symbols, where that differs from ``prompt_text`` (fairseq's ``S-`` line)."""
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=True):

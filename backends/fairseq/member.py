@@ -72,6 +72,7 @@ class Member:
             return []
         self.told = True
         prompt = self.prompt
+        symbols = self.model.codec.raw_prompt(prompt.ids)
         return [
             Started(
                 id=self.request.id,
@@ -79,6 +80,7 @@ class Member:
                 prompt_text=prompt.text,
                 truncated=prompt.truncated,
                 notes=prompt.notes + self.plan.notes,
+                raw_prompt=symbols if symbols != prompt.text else "",
             )
         ]
 

@@ -68,6 +68,11 @@ class Codec:
         """What further tokens will not take back: no half a character, no space at the end."""
         return self.text(tokens).rstrip(_REPLACEMENT).rstrip()
 
+    def raw_prompt(self, tokens: Sequence[int]) -> str:
+        """Encoded prompt tokens as symbols, without the marks that ``text`` removes, too."""
+        symbols: str = self._source.string(list(tokens), self._remove)
+        return symbols
+
     def prompt(self, tokens: Sequence[int]) -> str:
         """The text of encoded prompt tokens."""
         symbols = self._source.string(list(tokens), self._remove)

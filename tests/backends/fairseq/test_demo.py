@@ -127,6 +127,11 @@ def test_the_demo_answers_right(num2digits: FairseqEngine, numlm: FairseqEngine)
     assert Told(numlm, request("two hundred and five is")).finished.text == "2 0 5"
 
 
+def test_the_symbols_that_were_read_are_told_where_they_differ(num2digits: FairseqEngine) -> None:
+    assert Told(num2digits, request("two hundred")).started.raw_prompt == ""
+    assert Told(num2digits, request("two  Paris")).started.raw_prompt == "two <unk>"
+
+
 def test_held_out_numbers_come_out_right(num2digits: FairseqEngine) -> None:
     numbers = number_words.split().test[:40]
     told = [Told(num2digits, request(number_words.to_words(number), beam=5)) for number in numbers]
