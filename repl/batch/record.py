@@ -167,7 +167,21 @@ def as_named_text(record: Record) -> bytes:
     return record.model.encode() + b"\t" + as_text(record)
 
 
-def as_fairseq(record: Record) -> bytes:
+class Style(msgspec.Struct, frozen=True, kw_only=True):
+    """Of the ``fairseq`` format."""
+
+    symbols: bool = False
+    """``S-`` has the symbols the model read, not the text."""
+    marks: bool = True
+    """``H-`` has the subword marks."""
+    alignment: bool = False
+    """With ``A-`` lines."""
+
+
+_PLAIN = Style()
+
+
+def as_fairseq(record: Record, style: Style = _PLAIN) -> bytes:
     """The ``fairseq`` format: ``S-`` source, then ``H-``, ``D-`` and ``P-`` for each hypothesis.
 
     Scores are to base 2, as fairseq prints them: that of a hypothesis as its search ranks it, then one for
@@ -176,14 +190,21 @@ def as_fairseq(record: Record) -> bytes:
     """
     index = record.item.index
     started = record.answer.started if record.answer is not None else None
-    lines = [f"S-{index}\t{started.prompt_text if started is not None else record.item.prompt}"]
+    source = record.item.prompt
+    if started is not None:
+        source = (style.symbols and started.raw_prompt) or started.prompt_text
+    lines = [f"S-{index}\t{source}"]
     if record.error is not None:
         lines.append(f"E-{index}\t{record.error.kind}\t{record.error.message}")
     for hypothesis in record.hypotheses:
         score = _bits(hypothesis.score)
-        lines.append(f"H-{index}\t{score}\t{hypothesis.raw_text or hypothesis.text}")
+        raw = (style.marks and hypothesis.raw_text) or hypothesis.text
+        lines.append(f"H-{index}\t{score}\t{raw}")
         lines.append(f"D-{index}\t{score}\t{hypothesis.text}")
         lines.append(f"P-{index}\t" + " ".join(f"{_bits(score):.4f}" for score in hypothesis.token_scores))
+        if style.alignment:
+            pairs = " ".join(f"{source_at}-{target_at}" for source_at, target_at in hypothesis.alignment)
+            lines.append(f"A-{index}\t{pairs}")
     return "".join(f"{line.translate(_LINE_BREAKS)}\n" for line in lines).encode()
 
 

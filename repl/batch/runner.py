@@ -172,6 +172,7 @@ class Runner:
         request = Request(
             model=model.name,
             prompt=item.prompt,
+            prefix=item.prefix,
             params=record.params,
             history=self._history,
             template=model.template,

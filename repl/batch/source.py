@@ -23,6 +23,8 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     """Checked."""
     carried: dict[str, object] = {}
     """Keys of the object that mean nothing to us."""
+    prefix: str = ""
+    """What the answer is to begin with."""
     error: Error | None = None
     """Why it cannot be asked."""
     raw: Line
