@@ -14,6 +14,7 @@ HIGHEST_PORT = 65_535
 
 COMMANDS = {
     "run": "answer a file of prompts over all replicas, in order; resumable",
+    "fairseq-interactive": "as fairseq's own tool, with its flags, on every GPU",
     "bench": "measure dispatch, streaming, batch and start-up against their peers",
     "doctor": "say what is installed, which backends work, and why one does not",
     "install": "add what an extra cannot say: multigpu-repl install fairseq",

@@ -129,9 +129,16 @@ def _install(words: Sequence[str]) -> int:
     return install.main(said.what, constraints=said.constraint)
 
 
+def _fairseq_interactive(words: Sequence[str]) -> int:
+    from repl import interactive
+
+    return interactive.run(words)
+
+
 _COMMANDS: dict[str | None, Callable[[Sequence[str]], int]] = {
     None: _open,
     "run": _run,
+    "fairseq-interactive": _fairseq_interactive,
     "bench": _bench,
     "doctor": _doctor,
     "install": _install,

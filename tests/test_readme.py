@@ -9,6 +9,7 @@ import yaml
 from repl import arguments, bench, cli, exits, install
 from repl.config import schema
 from repl.demo import MODELS
+from repl.interactive import flags
 from repl.params import PARAMETERS
 from repl.session.commands.registry import COMMANDS
 
@@ -16,6 +17,7 @@ README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8"
 PARSERS = {
     None: arguments.opening("0"),
     "run": arguments.run(),
+    "fairseq-interactive": flags.parser(),
     "bench": arguments.bench(list(bench.BENCHES)),
     "doctor": arguments.doctor(),
     "install": arguments.install(list(install.RECIPES)),

@@ -1,0 +1,33 @@
+"""``multigpu-repl fairseq-interactive``: what scripts written for fairseq's tool expect, on every GPU.
+
+Lines come from standard input or a file and are answered as they come, in order; ``S- H- D- P- A-`` lines go
+to standard output, everything else to standard error. ``flags`` reads the command line, ``job`` does the
+work with the parts of ``repl.batch``. ``repl.cli`` calls ``run``.
+"""
+
+import sys
+from collections.abc import Sequence
+
+from repl import exits, signals
+from repl.batch.errors import BatchError
+from repl.interactive import flags
+from repl.interactive.job import perform
+from repl.session.safe import visible_line
+
+__all__ = ["run"]
+
+
+def run(argv: Sequence[str]) -> int:
+    """Answer all lines; returns the exit code. Raises ``UsageError`` and ``ConfigError``."""
+    wanted = flags.read(list(argv))
+    for note in wanted.notes:
+        print(f"multigpu-repl: {note}", file=sys.stderr)
+    try:
+        return signals.run(perform(wanted))
+    except BatchError as error:
+        print(f"multigpu-repl: {visible_line(error.message)}", file=sys.stderr)
+        if error.hint:
+            print(f"  {visible_line(error.hint)}", file=sys.stderr)
+        return error.code
+    except BrokenPipeError:
+        return exits.READER_GONE

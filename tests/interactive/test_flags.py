@@ -1,0 +1,100 @@
+import pytest
+
+from repl.arguments import UsageError
+from repl.batch.source import Item
+from repl.interactive import flags
+from repl.interactive.flags import NOT_SUPPORTED
+from repl.interactive.job import configuration, with_prefix
+from repl.streams import Line
+
+DATA = ["data", "--path", "a.pt:b.pt"]
+
+
+def test_defaults_are_fairseqs() -> None:
+    wanted = flags.read(DATA)
+    assert (wanted.data, wanted.path, wanted.input) == ("data", "a.pt:b.pt", "-")
+    assert wanted.settings["beam"] == 5 and wanted.settings["max_new"] == 200
+    assert wanted.settings["n"] == 1 and wanted.settings["min_new"] == 1
+    assert wanted.options == {"bpe": "none", "tokenizer": "none", "remove_bpe": "none"}
+    assert wanted.style.marks and wanted.style.symbols and not wanted.style.alignment
+
+
+def test_each_search_flag_has_its_parameter() -> None:
+    words = "--beam 4 --nbest 3 --lenpen 0.5 --unkpen 2 --max-len-b 30 --min-len 2 --no-repeat-ngram-size 3"
+    assert flags.read([*DATA, *words.split(), "--temperature", "0.7"]).settings == {
+        "beam": 4,
+        "n": 3,
+        "length_penalty": 0.5,
+        "unkpen": 2.0,
+        "max_new": 30,
+        "min_new": 2,
+        "no_repeat_ngram": 3,
+        "temperature": 0.7,
+    }
+
+
+def test_sampling_draws_nbest_answers() -> None:
+    words = "--sampling --sampling-topk 9 --sampling-topp 0.8 --beam 7 --nbest 2 --temperature 1.5 --seed 3"
+    wanted = flags.read([*DATA, *words.split()])
+    drawn = {name: wanted.settings[name] for name in ("beam", "n", "top_k", "top_p", "temperature")}
+    assert drawn == {"beam": 1, "n": 2, "top_k": 9, "top_p": 0.8, "temperature": 1.5}
+    assert wanted.seed == 3
+    assert "--beam has no effect" in wanted.notes[0]
+
+
+def test_text_flags_reach_the_model() -> None:
+    words = "--remove-bpe -s de -t en --bpe subword_nmt --bpe-codes codes --tokenizer moses"
+    wanted = flags.read([*DATA, *words.split()])
+    assert wanted.options == {
+        "bpe": "subword_nmt",
+        "bpe_codes": "codes",
+        "tokenizer": "moses",
+        "remove_bpe": "@@ ",
+        "source_lang": "de",
+        "target_lang": "en",
+    }
+    assert not wanted.style.marks
+    assert flags.read([*DATA, "--post-process", "sentencepiece"]).options["remove_bpe"] == "sentencepiece"
+
+
+@pytest.mark.parametrize("name", NOT_SUPPORTED)
+def test_what_is_not_supported_is_refused_by_name(name: str) -> None:
+    with pytest.raises(UsageError, match=f"--{name}: fairseq-interactive has this"):
+        flags.read([*DATA, f"--{name}", "1"])
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--max-len-a", "1.2"], "--max-len-b"),
+        (["--task", "speech_to_text"], "translation"),
+        (["--print-alignment", "soft"], "hard"),
+        (["--beam", "1", "--temperature", "2"], "--sampling"),
+        (["--beam", "0"], "beam = 0 is not allowed"),
+        (["--nbets", "2"], "--nbest"),
+    ],
+)
+def test_a_value_that_cannot_be_honoured_is_refused(words: list[str], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        flags.read([*DATA, *words])
+
+
+def test_what_has_no_effect_is_let_through() -> None:
+    words = ["--buffer-size", "64", "--max-tokens", "4000", "--skip-invalid-size-inputs-valid-test"]
+    assert flags.read([*DATA, *words]).settings == flags.read(DATA).settings
+
+
+def test_a_prefix_is_cut_off_the_line() -> None:
+    line = Item(index=0, prompt="one two three\tthe source", raw=Line(1, b"", 0, 0))
+    taken = with_prefix(line, 2)
+    assert (taken.prefix, taken.prompt) == ("one two", "the source")
+    bare = Item(index=0, prompt="the source", raw=Line(1, b"", 0, 0))
+    assert with_prefix(bare, 2) == bare
+
+
+def test_the_model_is_configured_as_told(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "a.pt").touch()
+    wanted = flags.read([str(tmp_path), "--path", str(tmp_path / "a.pt"), "--cpu", "--batch-size", "7"])
+    model = configuration(wanted).models["model"]
+    assert (model.backend, model.slots, model.replicas) == ("fairseq", 7, ("cpu",))
+    assert model.data == str(tmp_path) and model.options["bpe"] == "none"
