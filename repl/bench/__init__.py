@@ -26,6 +26,7 @@ BENCHES: Mapping[str, str] = {
     "replicas": "two replicas of a CPU-bound model, a core each, against one",
     "batch": "a file of prompts against fairseq-interactive; 16 requests at once against one by one",
     "engine": "one stream, many at once and second turns against transformers' generate",
+    "fairseq": "lines through a fairseq model against fairseq-interactive, at two sizes",
     "paint": "start-up: --help, and the app's first paint",
     "keys": "key echo in a real terminal while 8 panes stream",
 }

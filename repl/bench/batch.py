@@ -8,47 +8,22 @@ fairseq: the lines of a file over two replicas of a core each, against ``fairseq
 import asyncio
 import importlib.util
 
+from repl.bench import fairseq
 from repl.bench.alone import Alone, Job
-from repl.bench.peers import interactive
 from repl.bench.report import Figure, Report
 from repl.bench.rounds import cores, demo_lm, through
-from repl.demo import model_path
-from repl.demo.number_words import to_words
-from repl.messages import ModelSpec
 from repl.params import Params
 from repl.pool import Coordinator, ReplicaPlan
 
 LINES = 400
-BEAM = 5
 REQUESTS = 16
 TOKENS = 64
 
 
-async def fairseq(rounds: int) -> Figure:
-    """Lines a second of the number translator."""
-    folder = model_path("num2digits")
-    lines = [to_words(n) for n in range(1013, 100_000, 99_000 // LINES)][:LINES]
-    spec = ModelSpec(name="num2digits", backend="fairseq", path=str(folder))
-    plans = [
-        ReplicaPlan(name=f"num2digits/{i}", model=spec, device=f"cpu:{i}", threads=1, cores=(core,))
-        for i, core in enumerate(cores()[:2])
-    ]
-    params = Params(beam=BEAM, max_new=24)
-    options = ["--buffer-size", "64", "--batch-size", "64", "--beam", str(BEAM)]
-    ours, peers = [], []
-    async with Coordinator(plans) as pool:
-        await pool.ready()
-        for turn in range(rounds + 1):
-            own = await through(pool, spec.name, lines, params)
-            peer = await asyncio.to_thread(
-                interactive.seconds, folder, folder / "model.pt", lines, threads=len(plans), options=options
-            )
-            if turn:  # the first warms both up
-                ours.append(len(lines) / own.seconds)
-                peers.append(len(lines) / peer)
-    return Figure.compare(
-        f"fairseq, beam {BEAM}", "lines/s", ours, "fairseq-interactive, batch 64", peers, 1.8
-    )
+async def number_translator(rounds: int) -> Figure:
+    """Lines a second of the embedded fairseq model."""
+    (figure,) = await fairseq.measure(fairseq.demo(LINES, one_by_one=False), rounds)
+    return figure
 
 
 async def hugging_face(rounds: int) -> Figure:
@@ -76,7 +51,7 @@ def run(*, quick: bool = False) -> Report:
     """Run the benchmark: 5 rounds, or 2 when ``quick``; a backend that is not installed is left out."""
     rounds = 2 if quick else 5
     figures, notes = [], []
-    for package, measure in (("transformers", hugging_face), ("fairseq", fairseq)):
+    for package, measure in (("transformers", hugging_face), ("fairseq", number_translator)):
         if importlib.util.find_spec(package) is None:
             notes.append(f"{package} is not installed: left out")
         else:
