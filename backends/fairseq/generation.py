@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import torch
 from fairseq.data.data_utils import collate_tokens
+from fairseq.models import FairseqIncrementalDecoder
 
 from backends.fairseq.load import Model
 from backends.fairseq.plan import Plan
@@ -79,8 +80,15 @@ class Generation:
         )
 
     def resume(self) -> None:
-        """Call it before a step when another generation may have had its turn."""
+        """Call it before a step when another generation may have had its turn.
+
+        fairseq has the means to keep what it attends to in the source once for each sentence rather than
+        once for each hypothesis, but never switches it on: the models lack the method it asks for.
+        """
         self._probe.clear(self._sentences[0].plan.temperature)
+        for network in self._model.networks:
+            if isinstance(network.decoder, FairseqIncrementalDecoder):
+                network.decoder.set_beam_size(self._beam)
 
     def _build(self) -> Any:
         model, first = self._model, self._sentences[0]

@@ -16,7 +16,7 @@ PATIENCE = 1.0
 """Seconds."""
 HYPOTHESES = 512
 """Most that are decoded together; one request may have more."""
-_RATIO, _SLACK = 1.5, 8
+_RATIO, _SLACK = 2.0, 16
 """How much longer than the shortest prompt of a batch its longest may be."""
 
 

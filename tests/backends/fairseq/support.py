@@ -218,9 +218,10 @@ def assert_same(told: Told, found: list[dict[str, Any]], skip: int = 0) -> None:
     """The n-best lists agree, and so do the steps with the best."""
     hypotheses = told.finished.hypotheses
     assert [list(h.tokens) for h in hypotheses] == [f["tokens"][skip:].tolist() for f in found]
-    assert [h.score for h in hypotheses] == [float(f["score"]) for f in found]
-    scores = [f["positional_scores"][skip:].tolist() for f in found]
-    assert [list(h.token_scores) for h in hypotheses] == scores
+    assert [h.score for h in hypotheses] == pytest.approx([float(f["score"]) for f in found], abs=1e-5)
+    for hypothesis, f in zip(hypotheses, found, strict=True):
+        scores = f["positional_scores"][skip:].tolist()
+        assert list(hypothesis.token_scores) == pytest.approx(scores, abs=1e-5)
     best = hypotheses[0]
     assert told.tokens == list(best.tokens[: len(told.steps)])
     assert len(told.tokens) >= len(best.tokens) - 1
