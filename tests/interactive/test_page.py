@@ -1,0 +1,15 @@
+"""The page on fairseq names every flag, those that are refused included."""
+
+from pathlib import Path
+
+import pytest
+
+from repl.interactive import flags
+
+PAGE = (Path(__file__).parents[2] / "docs" / "fairseq.md").read_text(encoding="utf-8")
+FLAGS = [name for action in flags.parser()._actions for name in action.option_strings if name[:2] == "--"]
+
+
+@pytest.mark.parametrize("name", [name for name in FLAGS if name != "--help"])
+def test_every_flag_is_named(name: str) -> None:
+    assert f"`{name}`" in PAGE or f"`{name} " in PAGE
