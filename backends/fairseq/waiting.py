@@ -1,9 +1,9 @@
 """Decides which waiting requests are generated together, and when.
 
-A request that comes to an idle replica begins at once. While a batch runs, the others wait until they would
-be as many as are left of it, which keeps batches large when many requests are on their way, or until
-``PATIENCE`` is over. After the end of a batch its successors are on the way, and are waited for as long as
-``GATHER``.
+On an idle replica requests begin as soon as no other has come for ``GATHER``, or all slots are taken: many
+come together, and the successors of a batch are on their way when it ends. While a batch runs, the others
+wait until they would be as many as are left of it, which keeps batches large under load, or until
+``PATIENCE`` is over.
 """
 
 from collections.abc import Callable
@@ -28,7 +28,7 @@ class Waiting:
         self._clock = clock
         self._members: list[Member] = []
         self._since: dict[int, float] = {}
-        self._ended = float("-inf")
+        self._changed = float("-inf")
 
     def __len__(self) -> int:
         return len(self._members)
@@ -36,7 +36,7 @@ class Waiting:
     def add(self, member: Member) -> None:
         """At the end of the queue."""
         self._members.append(member)
-        self._since[member.request.id] = self._clock()
+        self._since[member.request.id] = self._changed = self._clock()
 
     def remove(self, request_id: int) -> None:
         """Of an unknown one nothing happens."""
@@ -45,7 +45,7 @@ class Waiting:
 
     def ended(self) -> None:
         """A request is complete: who sent it may send another at once."""
-        self._ended = self._clock()
+        self._changed = self._clock()
 
     def next(self, running: int) -> list[Member]:
         """Those to begin now, while ``running`` requests are generated; none if it is better to wait."""
@@ -61,7 +61,7 @@ class Waiting:
         if running:
             oldest = self._since[self._members[0].request.id]
             return len(self) >= running or now - oldest >= PATIENCE
-        return len(self) >= self._slots or now - self._ended >= GATHER
+        return len(self) >= self._slots or now - self._changed >= GATHER
 
     def _alike(self, first: Member) -> list[Member]:
         """``first`` and what can be generated with it: equal settings, similar length."""

@@ -41,9 +41,13 @@ def numbers(members: list[Member]) -> list[int]:
     return [one.request.id for one in members]
 
 
-def test_on_an_idle_replica_the_first_does_not_wait(waiting: Waiting, engine: FairseqEngine) -> None:
+def test_on_an_idle_replica_nobody_waits_longer_than_others_may_be_coming(
+    waiting: Waiting, clock: Clock, engine: FairseqEngine
+) -> None:
     assert waiting.next(0) == []
     waiting.add(member(engine, 1))
+    assert waiting.next(0) == []
+    clock.now += 2 * GATHER
     assert numbers(waiting.next(0)) == [1]
     assert len(waiting) == 0
 
@@ -87,14 +91,16 @@ def test_only_what_decodes_alike_begins_together(waiting: Waiting, engine: Fairs
     other: list[dict[str, Any]] = [{"beam": 2}, {"logprobs": 1}, {"stop": ("x",)}, {"no_repeat_ngram": 2}]
     for number, params in enumerate(same + other):
         waiting.add(member(engine, number, **params))
-    assert numbers(waiting.next(0)) == list(range(len(same)))
-    assert [numbers(waiting.next(0)) for _ in other] == [[len(same) + i] for i in range(len(other))]
+    assert numbers(waiting.next(len(waiting))) == list(range(len(same)))
+    assert [numbers(waiting.next(len(waiting))) for _ in other] == [
+        [len(same) + i] for i in range(len(other))
+    ]
 
 
 def test_greedy_and_sampling_do_not_mix_but_seeds_do(waiting: Waiting, engine: FairseqEngine) -> None:
     for number, params in enumerate(({"temperature": 1.0, "seed": 1}, {}, {"temperature": 1.0, "seed": 2})):
         waiting.add(member(engine, number, **params))
-    assert numbers(waiting.next(0)) == [0, 2]
+    assert numbers(waiting.next(len(waiting))) == [0, 2]
 
 
 def test_a_short_line_is_not_padded_to_a_long_one(
@@ -103,14 +109,14 @@ def test_a_short_line_is_not_padded_to_a_long_one(
     for model, expected in ((engine, [1, 3]), (causal, [1, 2, 3])):  # a language model pads nothing
         for number, words in ((1, 1), (2, 22), (3, 4)):
             waiting.add(member(model, number, words))
-        assert numbers(waiting.next(0)) == expected
-        waiting.next(0)
+        assert numbers(waiting.next(len(waiting))) == expected
+        waiting.next(len(waiting))
 
 
 def test_who_wants_to_be_alone_is(waiting: Waiting, engine: FairseqEngine) -> None:
     for number, lane in enumerate(("fast", "exact", "fast")):
         waiting.add(member(engine, number, lane=lane))
-    assert [numbers(waiting.next(0)) for _ in range(2)] == [[0, 2], [1]]
+    assert [numbers(waiting.next(len(waiting))) for _ in range(2)] == [[0, 2], [1]]
 
 
 def test_a_batch_has_a_greatest_size(
@@ -119,9 +125,9 @@ def test_a_batch_has_a_greatest_size(
     monkeypatch.setattr(module, "HYPOTHESES", 10)
     for number in range(4):
         waiting.add(member(engine, number, beam=4))
-    assert numbers(waiting.next(0)) == [0, 1]
+    assert numbers(waiting.next(len(waiting))) == [0, 1]
     waiting.remove(2)
-    assert numbers(waiting.next(0)) == [3]
+    assert numbers(waiting.next(len(waiting))) == [3]
 
 
 def test_slots_are_as_configured(translation: Path) -> None:
