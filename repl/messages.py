@@ -12,8 +12,22 @@ from typing import Literal
 import msgspec
 
 from repl.params import Params
+from repl.readings import Reading
 
 Role = Literal["system", "user", "assistant"]
+
+Task = Literal["generate", "score", "tokenize", "classify", "fill", "lens"]
+"""What is asked of a model. Every task ends in ``Finished``; only ``generate`` draws tokens.
+
+- ``score``: ``target`` (or ``target_ids``) is fed after the prompt and each of its tokens comes back as a
+  forced ``Step``, as cheaply as the model can (one forward pass where it is causal). A masked model answers
+  with its pseudo-log-likelihood: each token masked in turn.
+- ``tokenize``: ``target`` as the model would write it or, where that is empty, ``prompt`` as it would read
+  it, without template, truncation or special tokens; the answer is a ``Tokenized``.
+- ``classify``: a ``Labelled``, from a sequence classifier.
+- ``fill``: a ``Filled``, from a masked model whose mask token stands in the prompt.
+- ``lens``: a ``Lens`` over the prompt's and the target's tokens.
+"""
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True):
@@ -43,6 +57,23 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=Tr
     """``exact`` asks for a fixed batch shape, so that numbers can be compared."""
     resume: tuple[int, ...] = ()
     """Tokens a lost replica had sent already: forced first, so that the answer goes on where it broke off."""
+    task: Task = "generate"
+    target: str = ""
+    """The text to score, to tokenize or to look at; whatever its template, a model reads it as it stands."""
+    target_ids: tuple[int, ...] = ()
+    """The same as tokens: goes before ``target``."""
+    prefix_ids: tuple[int, ...] = ()
+    """Like ``prefix``, as tokens: the answer begins with exactly these, ``forced``."""
+    opening: Literal["auto", "bos", "eos", "none"] = "auto"
+    """What a scored text begins with where there is no prompt: ``auto`` is what the tokenizer puts first,
+    else the token the model was trained to begin with (BOS, else EOS). With ``none`` the first token has no
+    score."""
+    closing: bool = False
+    """Score the end token after the target too."""
+    distributions: bool = False
+    """Put the whole raw distribution into each step."""
+    attention: bool = False
+    """Give the hypotheses their attention over the source."""
 
 
 class Started(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=True):
@@ -60,6 +91,8 @@ class Started(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=Tr
     """Tokens at the beginning of the prompt that need no reading: an earlier request left their state."""
     raw_prompt: str = ""
     """The prompt as the model's symbols, where that differs from ``prompt_text`` (fairseq's ``S-`` line)."""
+    prompt_pieces: tuple[bytes, ...] = ()
+    """The bytes of each of ``prompt_ids``; sent with every task but a plain ``generate``."""
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=True):
@@ -86,6 +119,9 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=True)
     top: tuple[tuple[int, float, bytes], ...] = ()
     """Most likely alternatives: (token, raw_lp, piece), best first."""
     forced: bool = False
+    distribution: bytes = b""
+    """``raw_lp`` of every token of the vocabulary, in the order of their ids: little-endian float32. Empty
+    unless ``Request.distributions`` asks for it."""
 
 
 class Rewound(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=True):
@@ -109,9 +145,12 @@ class Hypothesis(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """(source position, target position) pairs."""
     raw_text: str = ""
     """Before BPE removal and detokenisation, where that differs (fairseq's ``H-`` line)."""
+    attention: tuple[tuple[float, ...], ...] = ()
+    """For each target token, its weight on each source token; rows sum to 1."""
 
 
-FinishReason = Literal["eos", "stop", "length"]
+FinishReason = Literal["eos", "stop", "length", "done"]
+"""``done`` ends every task but ``generate``."""
 
 
 class Finished(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=True):
@@ -125,6 +164,10 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=T
     """Best first; empty where the answer is just the steps."""
     batch: int = 1
     """Largest number of rows this request shared a forward pass with, itself included."""
+    padded: int = 0
+    """Longest padded length, in tokens, of a pass it was in; 0 where unknown."""
+    reading: Reading | None = None
+    """The outcome of ``tokenize``, ``classify``, ``fill`` and ``lens``."""
 
 
 class Stopped(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=True):
@@ -170,7 +213,7 @@ Event = Started | Step | Rewound | Finished | Stopped | Failed | Lost
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """What a loaded model can do; sent once, when the replica is ready."""
 
-    kind: Literal["causal", "seq2seq", "echo"]
+    kind: Literal["causal", "seq2seq", "classifier", "masked", "echo"]
     slots: int
     """How many requests it serves at once."""
     max_prompt: int | None = None
@@ -187,6 +230,12 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     notes: tuple[str, ...] = ()
     resumes: bool = False
     """Honours ``Request.resume``: the same tokens follow as if nothing had happened."""
+    tasks: tuple[Task, ...] = ("generate",)
+    """What it can be asked for; another task fails as ``unsupported``."""
+    distributions: bool = False
+    """Honours ``Request.distributions``."""
+    attention: bool = False
+    """Honours ``Request.attention``."""
 
 
 class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
