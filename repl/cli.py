@@ -200,7 +200,7 @@ def _expected(error: Exception) -> bool:
 
 
 def _refuse(message: str) -> int:
-    from repl.session.safe import visible
+    from repl.safe import visible
 
     print(f"{PROGRAM}: {visible(message)}", file=sys.stderr)
     return exits.USAGE

@@ -21,7 +21,7 @@ import msgspec
 from backends import registry
 from repl import __version__, cores, devices, exits, install, paths
 from repl.config import Arguments, ConfigError, choose
-from repl.session.safe import visible
+from repl.safe import visible
 from repl.trial import MODELS, Trial
 
 State = Literal["ok", "note", "missing", "broken"]

@@ -12,7 +12,7 @@ from repl.batch.errors import BatchError
 from repl.batch.job import perform
 from repl.config import Config
 from repl.options import BatchOptions
-from repl.session.safe import visible_line
+from repl.safe import visible_line
 
 __all__ = ["run"]
 

@@ -14,7 +14,7 @@ import msgspec
 
 from repl.batch.errors import BatchError
 from repl.batch.journal import Header, Journal, Mark
-from repl.session.safe import visible
+from repl.safe import visible
 from repl.streams import Drain, write
 
 SYNC = 5.0

@@ -8,7 +8,7 @@ from repl.batch.journal import Mark
 from repl.batch.record import Record
 from repl.batch.source import Item
 from repl.pool import ReplicaStatus
-from repl.session.safe import visible_line
+from repl.safe import visible_line
 
 if TYPE_CHECKING:
     from rich.progress import Progress

@@ -12,7 +12,7 @@ from repl import exits, signals
 from repl.batch.errors import BatchError
 from repl.interactive import flags
 from repl.interactive.job import perform
-from repl.session.safe import visible_line
+from repl.safe import visible_line
 
 __all__ = ["run"]
 

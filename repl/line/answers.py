@@ -4,9 +4,9 @@ from repl.line.inorder import View
 from repl.line.screen import Screen
 from repl.line.words import Style, cut, foot, plain, remarks
 from repl.messages import Event, Rewound, Started, Step
+from repl.safe import visible, visible_line
 from repl.session.exchange import Exchange
 from repl.session.frontend import Notice
-from repl.session.safe import visible, visible_line
 
 REMINDER = 60
 """Columns of a question that is repeated over its answer."""

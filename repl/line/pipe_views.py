@@ -7,9 +7,9 @@ from repl.line import encode
 from repl.line.outlet import Outlet
 from repl.line.words import plain, remarks
 from repl.messages import Event, Step
+from repl.safe import visible
 from repl.session.exchange import Exchange
 from repl.session.frontend import Notice, Output
-from repl.session.safe import visible
 
 MOST_FAULTS = 20
 """Failures explained one by one; of the rest only the number."""

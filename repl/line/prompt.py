@@ -16,8 +16,8 @@ from prompt_toolkit.styles import Style
 
 from repl.line.screen import FRAME, LiveScreen
 from repl.line.words import cut, replicas, settings
+from repl.safe import visible_line
 from repl.session import commands
-from repl.session.safe import visible_line
 from repl.session.session import Session
 
 PROMPT = "> "

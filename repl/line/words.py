@@ -11,10 +11,10 @@ from prompt_toolkit.utils import get_cwidth
 from repl.messages import Stopped
 from repl.params import Params, changed
 from repl.pool import ReplicaStatus
+from repl.safe import visible, visible_line
 from repl.session.decoding import show
 from repl.session.exchange import Exchange
 from repl.session.frontend import Notice, Output, Table
-from repl.session.safe import visible, visible_line
 
 GAP = "  "
 NARROWEST = 12

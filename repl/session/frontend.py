@@ -1,7 +1,7 @@
 """What the session asks of a front end, and what it hands it to show.
 
 Texts are raw: they may come from a model, a file name or a checkpoint. The front end makes them safe where
-they enter it (``repl.session.safe``) and must read no markup in them.
+they enter it (``repl.safe``) and must read no markup in them.
 """
 
 from collections.abc import Sequence

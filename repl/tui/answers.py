@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from repl.messages import Event, Failed, Finished, Lost, Rewound, Started, Step, Stopped
-from repl.session.safe import visible, visible_line
+from repl.safe import visible, visible_line
 from repl.tui.lines import Line
 from repl.tui.transcript import Block
 from repl.tui.words import foot, seconds

@@ -9,7 +9,7 @@ from rich.cells import cell_len
 from textual.content import Content
 from textual.widget import Widget
 
-from repl.session.safe import visible_line
+from repl.safe import visible_line
 from repl.tui.status import STYLES
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from textual.geometry import Size
 
-from repl.session.safe import visible_line
+from repl.safe import visible_line
 from repl.tui.status import Bar, Counts, Words, footer, header, replica_rows
 from repl.tui.words import named, settings
 

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from repl.arguments import PROGRAM
-from repl.session.safe import visible_line
+from repl.safe import visible_line
 from repl.tui import pastes, terminal_keys
 from repl.tui.app import ReplApp
 

@@ -7,8 +7,8 @@ import re
 
 from rich.cells import cell_len
 
+from repl.safe import visible, visible_line
 from repl.session.frontend import Notice, Output, Table
-from repl.session.safe import visible, visible_line
 from repl.tui.lines import Line
 from repl.tui.transcript import Block
 

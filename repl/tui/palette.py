@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 
-from repl.session.safe import visible_line
+from repl.safe import visible_line
 
 if TYPE_CHECKING:
     from repl.tui.app import ReplApp

@@ -13,7 +13,7 @@ from textual.binding import BindingType
 from textual.message import Message
 from textual.strip import Strip
 
-from repl.session.safe import visible, visible_line
+from repl.safe import visible, visible_line
 from repl.tui import keymap
 from repl.tui.answers import AnswerBlock
 from repl.tui.clock import FrameClock

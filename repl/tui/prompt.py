@@ -12,7 +12,7 @@ from textual import events
 from textual.message import Message
 from textual.widgets import TextArea
 
-from repl.session.safe import visible
+from repl.safe import visible
 from repl.tui import keymap
 from repl.tui.history import History
 from repl.tui.readline import ReadlineArea

@@ -5,7 +5,7 @@ import re
 from textual import events
 from textual.widgets import TextArea
 
-from repl.session.safe import visible
+from repl.safe import visible
 
 WORD = re.compile(r"\W*\w+")
 LAST_WORD = re.compile(r"\w+\W*\Z")

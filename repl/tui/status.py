@@ -13,7 +13,7 @@ from rich.cells import cell_len
 from textual.content import Content
 from textual.widget import Widget
 
-from repl.session.safe import visible_line
+from repl.safe import visible_line
 from repl.tui.words import SIGNS, memory, state_words
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from repl.session.safe import visible_line
+from repl.safe import visible_line
 
 if TYPE_CHECKING:
     from repl.params import Params, Value

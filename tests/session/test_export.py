@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from repl.messages import Error, Failed, Finished, ModelSpec, Request, Started
 from repl.params import Params
 from repl.pool import Timings
+from repl.safe import visible
 from repl.session.answer import Answer
 from repl.session.exchange import Exchange, Identity
 from repl.session.export import FORMATS, html, jsonl, markdown
-from repl.session.safe import visible
 from tests.session.support import step
 
 HOSTILE = "<script>alert(1)</script>\"'&amp; ``` ```` </pre> \x1b]52;c;eA==\x07 \u202e ]]> [x](y) | # *"

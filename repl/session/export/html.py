@@ -4,9 +4,9 @@ reader's system is. Nothing in it is loaded from elsewhere, and no script runs."
 from collections.abc import Sequence
 from html import escape
 
+from repl.safe import visible
 from repl.session.exchange import Exchange
 from repl.session.export.lines import by_line, facts, warnings
-from repl.session.safe import visible
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1c2024; --quiet: #60646c; --paper: #fcfcfd;

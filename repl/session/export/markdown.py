@@ -3,9 +3,9 @@
 import re
 from collections.abc import Sequence
 
+from repl.safe import visible, visible_line
 from repl.session.exchange import Exchange
 from repl.session.export.lines import by_line, facts, warnings
-from repl.session.safe import visible, visible_line
 
 _TICKS = re.compile("`+")
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>()#+!|~&$-])")

@@ -3,7 +3,7 @@ import unicodedata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repl.session.safe import visible, visible_line
+from repl.safe import visible, visible_line
 
 DANGEROUS = st.sampled_from(
     "\x00\x07\x08\x0b\x0c\r\x1b\x7f\x85\x90\x9b\x9c\x9d\u061c\u200b\u200e\u200f\u2028\u2029\u202a\u202e\u2066\u2069"
