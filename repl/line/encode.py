@@ -7,6 +7,7 @@ import msgspec
 
 from repl import messages
 from repl.line import events
+from repl.probe.figure import Figure, as_json
 from repl.session.exchange import Exchange
 from repl.session.frontend import Notice, Output, Table
 
@@ -60,6 +61,8 @@ def shown(output: Output, input_line: int | None = None) -> events.JsonEvent:
                 rows=[list(row) for row in output.rows],
                 notes=list(output.notes),
             )
+        case Figure():
+            return events.Drawn(figure=output.name, title=output.title, data=as_json(output))
         case _:
             return events.Words(title=output.title, text=output.text)
 

@@ -2,9 +2,12 @@
 
 An answer's events come together and in the order of asking: ``asked``, ``started``, any number of ``step``
 and ``rewound``, and then exactly one of ``finished``, ``stopped``, ``failed`` and ``lost``. What a command
-shows comes as ``notice``, ``table`` or ``text``. Log-probabilities are in nats. JSON has no infinities: a
-value that is no number is null, and ``nonfinite`` tells what it was. Later versions may add keys and events.
+shows comes as ``notice``, ``table``, ``text`` or ``figure``. Log-probabilities are in nats. JSON has no
+infinities: a value that is no number is null, and ``nonfinite`` tells what it was. Later versions may add
+keys and events.
 """
+
+from typing import Any
 
 import msgspec
 
@@ -180,4 +183,14 @@ class Words(_Line, tag="text"):
     text: str
 
 
-JsonEvent = Asked | Started | Step | Rewound | Finished | Stopped | Failed | Lost | Remark | Rows | Words
+class Drawn(_Line, tag="figure"):
+    """What a probe found. ``figure`` is its kind; the other keys of ``data`` depend on it."""
+
+    figure: str
+    title: str
+    data: dict[str, Any]
+
+
+JsonEvent = (
+    Asked | Started | Step | Rewound | Finished | Stopped | Failed | Lost | Remark | Rows | Words | Drawn
+)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from repl.line.prompt import Prompt
 from repl.line.screen import Screen, write
 from repl.line.words import Style, plain
+from repl.probe.figure import Figure
 from repl.session.frontend import Output
 
 
@@ -13,6 +14,7 @@ class LineFrontEnd:
     """Shows what commands say among the answers."""
 
     name = "line mode"
+    waits = False
 
     def __init__(self, prompt: Prompt, screen: Screen, style: Style, *, dumb: bool) -> None:
         self._prompt = prompt
@@ -25,8 +27,12 @@ class LineFrontEnd:
 
     def show(self, output: Output) -> None:
         """Print it."""
-        text = plain(output, self._prompt.columns)
-        self._screen.print(self._style.output(output, text) + "\n")
+        columns = self._prompt.columns
+        if isinstance(output, Figure):
+            text = f"{self._style.name(output.title)}\n{self._style.figure(output, columns)}"
+        else:
+            text = self._style.output(output, plain(output, columns))
+        self._screen.print(text + "\n")
 
     def prefill(self, text: str) -> None:
         """The next prompt begins with it."""

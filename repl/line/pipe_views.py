@@ -7,6 +7,7 @@ from repl.line import encode
 from repl.line.outlet import Outlet
 from repl.line.words import plain, remarks
 from repl.messages import Event, Step
+from repl.probe.figure import Figure
 from repl.safe import visible
 from repl.session.exchange import Exchange
 from repl.session.frontend import Notice, Output
@@ -123,8 +124,11 @@ class TextView(PipeView):
         self._text = ""
 
     def show(self, output: Output) -> None:
-        """Goes to standard error."""
-        say(plain(output))
+        """A figure is an answer, everything else goes to standard error."""
+        if isinstance(output, Figure):
+            self.outlet.write(plain(output) + "\n")
+        else:
+            say(plain(output))
 
 
 class JsonView(PipeView):
@@ -147,6 +151,7 @@ class PipeFrontEnd:
     """What commands see of a pipe."""
 
     name = "a pipe"
+    waits = True
 
     def __init__(self, view: PipeView) -> None:
         self._view = view

@@ -11,6 +11,7 @@ from prompt_toolkit.utils import get_cwidth
 from repl.messages import Stopped
 from repl.params import Params, changed
 from repl.pool import ReplicaStatus
+from repl.probe.figure import Figure, Span, as_text
 from repl.safe import visible, visible_line
 from repl.session.decoding import show
 from repl.session.exchange import Exchange
@@ -20,6 +21,27 @@ GAP = "  "
 NARROWEST = 12
 """Columns below which a table's column is not squeezed."""
 RESET = "\x1b[0m"
+PIPE_COLUMNS = 120
+"""The width of a figure where there is no terminal."""
+HEAT = (
+    "",
+    *("48;5;17;38;5;231", "48;5;18;38;5;231", "48;5;54;38;5;231", "48;5;89;38;5;231"),
+    *("48;5;125;38;5;231", "48;5;166;38;5;16", "48;5;220;38;5;16"),
+)
+"""SGR codes from expected to surprising, dark to bright, told apart by the colour-blind too."""
+FIGURE_CODES = {
+    "strong": "1",
+    "muted": "2",
+    "heading": "1",
+    "good": "32",
+    "bad": "31",
+    "warning": "33",
+    "added": "32",
+    "removed": "31;9",
+    "changed": "33",
+    "chosen": "7",
+    **{f"heat{level}": code for level, code in enumerate(HEAT)},
+}
 FINISHES = {"length": "stopped at max_new", "stop": "at a stop string"}
 STOPS = {"user": "stopped", "deadline": "out of time", "closing": "stopped on leaving"}
 
@@ -72,6 +94,8 @@ def plain(output: Output, columns: int | None = None) -> str:
         return f"{sign}{visible(output.text)}{hint}"
     if isinstance(output, Table):
         return "\n".join([*_table(output, columns), *map(visible, output.notes)])
+    if isinstance(output, Figure):
+        return as_text(output.rows(columns or PIPE_COLUMNS))
     return visible(output.text.rstrip("\n"))
 
 
@@ -180,6 +204,15 @@ class Style:
     def remark(self, text: str) -> str:
         """A note or an error below an answer; its sign tells which."""
         return self._in("31" if text.startswith("✗") else "33" if text.startswith("≠") else "2", text)
+
+    def figure(self, figure: Figure, columns: int) -> str:
+        """A figure in colours."""
+        rows = figure.rows(columns)
+        return "\n".join("".join(self._span(span) for span in row) for row in rows)
+
+    def _span(self, span: Span) -> str:
+        code = FIGURE_CODES[span.style] if span.style else ""
+        return self._in(code, span.text) if code else span.text
 
     def output(self, output: Output, text: str) -> str:
         """What a command shows."""

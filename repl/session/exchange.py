@@ -15,6 +15,17 @@ from repl.session.answer import Answer
 ExchangeState = Literal["queued", "placed", "streaming", "finished", "stopped", "failed", "lost"]
 
 
+class Origin(msgspec.Struct, frozen=True, array_like=True):
+    """The place in another answer that an answer was made from."""
+
+    exchange: int
+    """Its number."""
+    position: int = 0
+    """Index of the token where the two part; 0 where it is the whole answer."""
+    how: str = ""
+    """The command that did it: ``branch``, ``sweep``, ``chain`` ..."""
+
+
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
     """Which model it was, exactly enough to find it again. The hashes are empty until it has loaded."""
 
@@ -48,6 +59,10 @@ class Exchange:
     """The replica or device it was sent to, where the user named one."""
     marks: tuple[str, ...] = ()
     """What the session has to say about it, such as settings this model cannot honour."""
+    origin: Origin | None = None
+    """What a probe made it from."""
+    shown: bool = True
+    """Stands in the panes; what a probe asks for its own ends does not."""
     answer: Answer = field(default_factory=Answer)
     ticket: Ticket | None = None
     """None before submission and for an exchange read back from the record."""

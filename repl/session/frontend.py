@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from repl.messages import Event
+from repl.probe.figure import Figure
 from repl.session.exchange import Exchange
 
 
@@ -40,13 +41,16 @@ class Text(msgspec.Struct, frozen=True):
     format: Literal["plain", "markdown"] = "plain"
 
 
-Output = Notice | Table | Text
+Output = Notice | Table | Text | Figure
+"""A figure's rows are safe already; the other texts are raw."""
 
 
 class FrontEnd(Protocol):
     """One user interface, as a command sees it. All methods are called on the event loop."""
 
     name: str
+    waits: bool
+    """Nobody types: each line is carried out to its end before the next is begun."""
 
     def show(self, output: Output) -> None:
         """Show the outcome of a command."""

@@ -13,6 +13,7 @@ from repl.messages import Capabilities, Error, Event, Failed, Stopped
 from repl.params import Params, Value, check
 from repl.pool import Coordinator, Refused, ReplicaStatus, Ticket
 from repl.session import commands, routing
+from repl.session.background import Background
 from repl.session.broadcast import Broadcast
 from repl.session.compose import Prompt, complete, compose
 from repl.session.conversation import Conversations, home
@@ -20,6 +21,7 @@ from repl.session.decoding import Decoding, decoding, fresh_seed, refusal
 from repl.session.errors import InputError
 from repl.session.exchange import Exchange
 from repl.session.frontend import FrontEnd, Listener, Notice
+from repl.session.inquiry import Inquiry, make, settings_of
 from repl.session.store import State, Store
 
 if TYPE_CHECKING:
@@ -56,6 +58,8 @@ class Session:
         """Names of the front end's themes, for completion."""
         self.editing: list[Exchange] = []
         """Their places are taken by the next line."""
+        self.background = Background()
+        """Commands that go on while more is typed."""
         self._tell = Broadcast()
         self._closed = False
         self._saved = self._state()
@@ -118,12 +122,13 @@ class Session:
         return again
 
     def stop(self, model: str | None = None) -> int:
-        """Stop what runs and waits, of one model or of all; returns how many answers that are."""
+        """Stop what runs and waits, of one model or of all, then the commands too; returns how many."""
+        commands = self.background.stop() if model is None else 0
         running = [x for x in self.exchanges if not x.done and model in (None, x.model)]
         for exchange in running:
             if exchange.ticket is not None:
                 exchange.ticket.cancel()
-        return len(running)
+        return len(running) + commands
 
     async def recall(self, number: int) -> Exchange:
         """The exchange called ``#number``, of this session or an earlier one; raises ``InputError``."""
@@ -138,6 +143,40 @@ class Session:
     def last_line(self) -> list[Exchange]:
         """The exchanges of the line asked last; empty before the first."""
         return [x for x in self.exchanges if x.line == self.exchanges[-1].line] if self.exchanges else []
+
+    # -- probing -------------------------------------------------------------------------------------------
+
+    def prepare(self, inquiry: Inquiry, line: int | None = None) -> Exchange:
+        """The exchange an inquiry becomes, as part of ``line`` or of one of its own; not yet submitted."""
+        number = self.store.next_id()
+        exchange = make(
+            inquiry,
+            number=number,
+            line=number if line is None else line,
+            model=self.models[inquiry.model],
+            settings=settings_of(self, inquiry),
+        )
+        if exchange.shown:
+            self.exchanges.append(exchange)
+            self._tell.started(exchange)
+        return exchange
+
+    async def perform(self, exchange: Exchange) -> None:
+        """Submit it and wait for its end; being cancelled stops it."""
+        if exchange.done:
+            return
+        self._submit(exchange)
+        if exchange.ticket is None:
+            return
+        try:
+            await exchange.ticket.wait()
+        except asyncio.CancelledError:
+            exchange.ticket.cancel()
+            raise
+
+    def slots(self, model: str) -> int:
+        """How many requests the replicas of ``model`` can serve at once, as far as they have loaded."""
+        return sum(status.slots for status in self.status() if status.model == model)
 
     # -- settings ------------------------------------------------------------------------------------------
 
@@ -206,6 +245,8 @@ class Session:
         if self._closed:
             return
         self._closed = True
+        self.background.stop()
+        await self.background.settle()
         tickets = [x.ticket for x in self.exchanges if x.ticket is not None and not x.done]
         for ticket in tickets:
             ticket.cancel("closing")
@@ -286,9 +327,10 @@ class Session:
         if exchange.done:
             complete(exchange, self.capabilities(exchange.model))
             self.store.record(exchange)
-        self._tell.event(exchange, event)
-        if exchange.done:
-            self._tell.ended(exchange)
+        if exchange.shown:
+            self._tell.event(exchange, event)
+            if exchange.done:
+                self._tell.ended(exchange)
 
     def _state(self) -> State:
         return State(

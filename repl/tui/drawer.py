@@ -33,7 +33,7 @@ class Drawer(LineView):
         """Add ``output`` and open, with its beginning in sight."""
         from repl.tui.outputs import block, title
 
-        made = block(output)
+        made = block(output, max(1, self.app.size.width - 2 * self.MARGIN))
         if not self.transcript.blocks:
             self._title = title(output)
             self.redraw_header()

@@ -22,6 +22,7 @@ class TuiFrontEnd:
     """Both ``FrontEnd`` and ``Listener``."""
 
     name = "tui"
+    waits = False
 
     def __init__(self, app: ReplApp) -> None:
         self._app = app

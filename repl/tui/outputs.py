@@ -7,9 +7,10 @@ import re
 
 from rich.cells import cell_len
 
+from repl.probe.figure import Figure, Row
 from repl.safe import visible, visible_line
 from repl.session.frontend import Notice, Output, Table
-from repl.tui.lines import Line
+from repl.tui.lines import Line, Span
 from repl.tui.transcript import Block
 
 GAP = "  "
@@ -18,18 +19,31 @@ _NUMBER = re.compile(r"[-+]?[\d.,]+\s*\S{0,6}")
 SIGNS = {"info": ("· ", "muted"), "warning": ("! ", "warning"), "error": ("✗ ", "error")}
 
 
-def block(output: Output) -> Block:
-    """``output`` as a block."""
+def block(output: Output, width: int) -> Block:
+    """``output`` as a block; a figure is laid out for ``width`` cells."""
     if isinstance(output, Notice):
         return Block(notice(output))
     if isinstance(output, Table):
         return Block(table(output))
+    if isinstance(output, Figure):
+        return Block([figure_line(row) for row in output.rows(width)])
     return Block([Line(text) for text in visible(output.text).rstrip("\n").split("\n")])
 
 
 def title(output: Output) -> str:
     """What it is about; empty for a notice."""
     return "" if isinstance(output, Notice) else visible_line(output.title)
+
+
+def figure_line(row: Row) -> Line:
+    """A row of a figure with its styles."""
+    spans: list[Span] = []
+    at = 0
+    for text, style in row:
+        if style:
+            spans.append(Span(at, at + len(text), style))
+        at += len(text)
+    return Line("".join(text for text, _ in row), spans=tuple(spans))
 
 
 def notice(output: Notice) -> list[Line]:

@@ -17,6 +17,7 @@ from textual.selection import Selection
 from textual.strip import Strip
 from textual.widget import Widget
 
+from repl.probe.figure import STYLES
 from repl.tui import keymap
 from repl.tui.lines import Span, pieces
 from repl.tui.transcript import LINES_PER_BLOCK, Block, Position, Row, Transcript
@@ -37,6 +38,7 @@ class LineView(Widget, can_focus=True):
         for name in (
             *("answer", "prompt", "earlier", "rewritten", "foot", "note", "name", "strong", "muted"),
             *("error", "warning", "success", "title", "heading", "selection", "more", "rule"),
+            *(style for style in STYLES if style),
         )
     }
     HEADER = 0

@@ -156,6 +156,7 @@ class Screen:
     """A front end and a listener."""
 
     name = "screen"
+    waits = True
 
     def __init__(self) -> None:
         self.shown: list[Output] = []

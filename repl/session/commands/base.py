@@ -52,6 +52,8 @@ class Command:
     aliases: tuple[str, ...] = ()
     handler: Handler
     offers: Complete = no_offers
+    slow: bool = False
+    """It asks models: goes on in the background while more is typed, and ``/stop`` ends it."""
 
 
 def say(ui: FrontEnd, text: str, hint: str = "") -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from repl.params import nearest
 from repl.session import routing
-from repl.session.commands import answers, models, pool, records, screen, settings
+from repl.session.commands import answers, models, pool, probing, records, screen, settings
 from repl.session.commands.base import Command, Completion, Offer
 from repl.session.errors import InputError
 from repl.session.frontend import FrontEnd, Table, Text
@@ -49,6 +49,7 @@ COMMANDS: tuple[Command, ...] = (
     *models.COMMANDS,
     *settings.COMMANDS,
     *answers.COMMANDS,
+    *probing.COMMANDS,
     *pool.COMMANDS,
     *records.COMMANDS,
     *screen.COMMANDS,
@@ -68,9 +69,14 @@ def find(word: str) -> Command:
 
 
 async def run(session: "Session", ui: FrontEnd, line: str) -> None:
-    """Carry out a typed command; raises ``InputError``."""
+    """Carry out a typed command; raises ``InputError``. A slow one goes on after this returns, if it may."""
     name, argument = [*line[1:].split(maxsplit=1), "", ""][:2]
-    await find(name).handler(session, ui, argument.strip())
+    command = find(name)
+    work = command.handler(session, ui, argument.strip())
+    if command.slow and not ui.waits:
+        session.background.start(work, f"/{command.name}", ui)
+    else:
+        await work
 
 
 def complete(session: "Session", line: str) -> list[Completion]:

@@ -1,0 +1,96 @@
+"""Tokens as probes see them, and the quantities that come from their log-probabilities.
+
+Log-probabilities are in nats (natural logarithms), surprisals in bits: ``-log2 p``.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from repl.messages import Step
+from repl.probe.figure import nats_to_bits
+
+
+class Alternative(msgspec.Struct, frozen=True, kw_only=True):
+    """A token that could have stood there."""
+
+    id: int
+    piece: bytes
+    nats: float
+
+
+class Token(msgspec.Struct, frozen=True, kw_only=True):
+    """One token of an answer or of a scored text."""
+
+    id: int
+    piece: bytes
+    nats: float | None = None
+    """``Step.raw_lp``; None where nothing stands before it."""
+    rank: int | None = None
+    entropy: float | None = None
+    """Of the model's distribution there, in nats."""
+    top: tuple[Alternative, ...] = ()
+    forced: bool = False
+
+    @property
+    def bits(self) -> float | None:
+        """Surprisal."""
+        return None if self.nats is None else -nats_to_bits(self.nats)
+
+
+def tokens(steps: Iterable[Step]) -> tuple[Token, ...]:
+    """The steps without what only an engine needs."""
+    return tuple(
+        Token(
+            id=s.token,
+            piece=s.piece,
+            nats=s.raw_lp,
+            rank=s.rank,
+            entropy=s.entropy,
+            top=tuple(Alternative(id=t, piece=piece, nats=lp) for t, lp, piece in s.top),
+            forced=s.forced,
+        )
+        for s in steps
+    )
+
+
+class Totals(msgspec.Struct, frozen=True, kw_only=True):
+    """A text's log-probability, and what is derived from it."""
+
+    tokens: int
+    """Those that have a log-probability."""
+    bytes: int
+    """Of these tokens."""
+    nats: float
+    """Sum of the log-probabilities."""
+
+    @property
+    def bits_per_token(self) -> float:
+        """Mean surprisal; nan without tokens."""
+        return -nats_to_bits(self.nats) / self.tokens if self.tokens else math.nan
+
+    @property
+    def bits_per_byte(self) -> float:
+        """Comparable between models with different tokenizers; nan without bytes."""
+        return -nats_to_bits(self.nats) / self.bytes if self.bytes else math.nan
+
+    @property
+    def perplexity(self) -> float:
+        """exp of the mean negative log-probability of a token; inf where that is too large to hold."""
+        if not self.tokens:
+            return math.nan
+        try:
+            return math.exp(-self.nats / self.tokens)
+        except OverflowError:
+            return math.inf
+
+
+def totals(found: Sequence[Token]) -> Totals:
+    """Of the tokens that have a log-probability."""
+    scored = [token for token in found if token.nats is not None]
+    return Totals(
+        tokens=len(scored),
+        bytes=sum(len(token.piece) for token in scored),
+        nats=math.fsum(token.nats for token in scored if token.nats is not None),
+    )
