@@ -67,6 +67,8 @@ class Exchange:
     ticket: Ticket | None = None
     """None before submission and for an exchange read back from the record."""
     replica: str | None = None
+    device: str | None = None
+    """``cpu`` or ``cuda:0``: where that replica ran."""
     timings: Timings | None = None
 
     @property

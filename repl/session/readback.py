@@ -1,5 +1,6 @@
 """Rows of the record as exchanges again. Runs in the record's own thread."""
 
+import math
 import sqlite3
 from array import array
 from collections import defaultdict
@@ -26,8 +27,9 @@ from repl.messages import (
 )
 from repl.params import Params, Value
 from repl.pool.ticket import StopReason, Timings
+from repl.readings import Reading
 from repl.session.answer import Answer
-from repl.session.exchange import Exchange, Identity
+from repl.session.exchange import Exchange, Identity, Origin
 from repl.session.rows import COLUMNS, Gen
 
 _SELECT = f"SELECT {', '.join(COLUMNS)} FROM gen WHERE {{}} ORDER BY gen_id"  # noqa: S608
@@ -119,6 +121,12 @@ def _exchange(
             prefix=row.prefix,
             sample=row.sample,
             lane=row.lane,
+            task=row.task,
+            target=row.target,
+            target_ids=_ids(row.target_ids),
+            prefix_ids=_ids(row.prefix_ids),
+            opening=row.opening,
+            closing=row.closing,
         ),
         requested=_values(row.params_req),
         created=datetime.fromisoformat(row.created),
@@ -126,9 +134,22 @@ def _exchange(
         parent=parent,
         pin=row.pin,
         marks=msgspec.json.decode(row.marks, type=tuple[str, ...]),
+        origin=_origin(row),
+        shown=row.shown,
         replica=row.replica,
+        device=row.device,
         timings=Timings(submitted=0.0, placed=row.t_queue, first=row.t_first, ended=row.t_total),
     )
+
+
+def _origin(row: Gen) -> Origin | None:
+    if row.origin_id is None:
+        return None
+    return Origin(row.origin_id, row.origin_pos or 0, row.origin_how or "")
+
+
+def _ids(ids: bytes | None) -> tuple[int, ...]:
+    return tuple(array("q", ids)) if ids else ()
 
 
 def _values(text: str) -> dict[str, Any]:
@@ -145,6 +166,8 @@ def _answer(row: Gen, text: str, steps: list[Step]) -> Answer:
                 prompt_text=row.prompt_text or "",
                 truncated=row.truncated or 0,
                 notes=msgspec.json.decode(row.notes, type=tuple[str, ...]),
+                reused=row.reused or 0,
+                prompt_pieces=_pieces(row.prompt_pieces),
             )
         )
     answer.steps = steps
@@ -153,15 +176,37 @@ def _answer(row: Gen, text: str, steps: list[Step]) -> Answer:
     return answer
 
 
+def _hypotheses(text: str) -> tuple[Hypothesis, ...]:
+    """JSON has no infinities: a token's score of minus infinity was written as null."""
+    found = msgspec.json.decode(text)
+    scores = Hypothesis.__struct_fields__.index("token_scores")
+    for hypothesis in found:
+        if len(hypothesis) > scores:
+            hypothesis[scores] = [-math.inf if score is None else score for score in hypothesis[scores]]
+    return msgspec.convert(found, tuple[Hypothesis, ...])
+
+
+def _pieces(packed: bytes | None) -> tuple[bytes, ...]:
+    return msgspec.msgpack.decode(packed, type=tuple[bytes, ...]) if packed else ()
+
+
 def _terminal(row: Gen, text: str) -> Terminal:
     if row.state == "stopped":
         return Stopped(id=0, reason=msgspec.convert(row.finish, StopReason))
     if row.error is not None:
         error = msgspec.json.decode(row.error, type=Error)
         return Lost(id=0, error=error) if row.state == "lost" else Failed(id=0, error=error)
-    hypotheses = msgspec.json.decode(row.hypotheses, type=tuple[Hypothesis, ...]) if row.hypotheses else ()
+    hypotheses = _hypotheses(row.hypotheses) if row.hypotheses else ()
     reason = msgspec.convert(row.finish, FinishReason)
-    return Finished(id=0, reason=reason, text=text, hypotheses=hypotheses, batch=row.batch_size or 1)
+    return Finished(
+        id=0,
+        reason=reason,
+        text=text,
+        hypotheses=hypotheses,
+        batch=row.batch_size or 1,
+        padded=row.padded_len or 0,
+        reading=msgspec.msgpack.decode(row.reading, type=Reading) if row.reading else None,
+    )
 
 
 def _steps(connection: sqlite3.Connection, number: int) -> list[Step]:

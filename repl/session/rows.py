@@ -5,16 +5,16 @@ import hashlib
 import platform
 import sqlite3
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
 import msgspec
 
-from repl.messages import Finished, Message, Step
+from repl.messages import Finished, Message, Step, Task
 from repl.session.exchange import Exchange, Identity
 
-PACKAGES = ("multigpu-repl", "torch", "transformers", "fairseq", "numpy")
+PACKAGES = ("multigpu-repl", "torch", "transformers", "fairseq", "ctranslate2", "onnxruntime", "numpy")
 """Those whose versions are recorded with a run."""
 
 
@@ -75,6 +75,34 @@ class Gen(msgspec.Struct, frozen=True, kw_only=True):
     notes: str
     hypotheses: str | None
     error: str | None
+    task: Task = "generate"
+    target: str = ""
+    target_ids: bytes | None = None
+    prefix_ids: bytes | None = None
+    opening: Literal["auto", "bos", "eos", "none"] = "auto"
+    closing: bool = False
+    prompt_pieces: bytes | None = None
+    reused: int | None = None
+    padded_len: int | None = None
+    reading: bytes | None = None
+    device: str | None = None
+    shown: bool = True
+    origin_id: int | None = None
+    origin_pos: int | None = None
+    origin_how: str | None = None
+
+
+class Divergence(msgspec.Struct, frozen=True, kw_only=True):
+    """How far two models are apart at one position, in nats; one row of ``cmp``."""
+
+    pos: int
+    kl: float | None
+    """KL(a || b)."""
+    js: float | None
+    tv: float | None
+    """Total variation, 0 to 1."""
+    argmax_eq: bool | None
+    kl_kind: Literal["full", "lower_bound"] = "full"
 
 
 COLUMNS = Gen.__struct_fields__
@@ -102,6 +130,17 @@ def insert(connection: sqlite3.Connection, place: Place, exchange: Exchange, num
     connection.executemany("INSERT INTO top VALUES (?,?,?,?,?,?)", _alternatives(number, steps))
 
 
+def insert_comparison(
+    connection: sqlite3.Connection, a: int, b: int, positions: Sequence[Divergence]
+) -> None:
+    """Write the divergences of two exchanges; those of an earlier comparison make way."""
+    connection.execute("DELETE FROM cmp WHERE gen_a = ? AND gen_b = ?", (a, b))
+    connection.executemany(
+        "INSERT INTO cmp VALUES (?,?,?,?,?,?,?,?)",
+        ((a, b, p.pos, p.kl, p.js, p.tv, p.argmax_eq, p.kl_kind) for p in positions),
+    )
+
+
 def _versions() -> dict[str, str]:
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
@@ -118,7 +157,8 @@ def to_json(value: object) -> str:
 def _gen(connection: sqlite3.Connection, place: Place, exchange: Exchange, number: int) -> Gen:
     """The row, its nodes and its model being written on the way."""
     request, answer, timings = exchange.request, exchange.answer, exchange.timings
-    started = answer.started
+    started, origin = answer.started, exchange.origin
+    finished = answer.terminal if isinstance(answer.terminal, Finished) else None
     asked = None
     for message in (*request.history, Message(role="user", text=exchange.prompt)):
         asked = _node(connection, asked, message)
@@ -145,7 +185,7 @@ def _gen(connection: sqlite3.Connection, place: Place, exchange: Exchange, numbe
         seed=exchange.seed,
         sample=request.sample,
         lane=request.lane,
-        batch_size=answer.terminal.batch if isinstance(answer.terminal, Finished) else None,
+        batch_size=finished.batch if finished is not None else None,
         prompt_ids=array("q", started.prompt_ids).tobytes() if started is not None else None,
         prompt_text=started.prompt_text if started is not None else None,
         truncated=started.truncated if started is not None else None,
@@ -163,7 +203,36 @@ def _gen(connection: sqlite3.Connection, place: Place, exchange: Exchange, numbe
         notes=to_json(started.notes if started is not None else ()),
         hypotheses=to_json(answer.hypotheses) if answer.hypotheses else None,
         error=to_json(exchange.error) if exchange.error is not None else None,
+        task=request.task,
+        target=request.target,
+        target_ids=_ids(request.target_ids),
+        prefix_ids=_ids(request.prefix_ids),
+        opening=request.opening,
+        closing=request.closing,
+        prompt_pieces=_pieces(started.prompt_pieces) if started is not None else None,
+        reused=started.reused if started is not None else None,
+        padded_len=finished.padded if finished is not None else None,
+        reading=_reading(finished),
+        device=exchange.device,
+        shown=exchange.shown,
+        origin_id=origin.exchange if origin is not None else None,
+        origin_pos=origin.position if origin is not None else None,
+        origin_how=origin.how if origin is not None else None,
     )
+
+
+def _ids(ids: tuple[int, ...]) -> bytes | None:
+    return array("q", ids).tobytes() if ids else None
+
+
+def _reading(finished: Finished | None) -> bytes | None:
+    if finished is None or finished.reading is None:
+        return None
+    return msgspec.msgpack.encode(finished.reading)  # JSON has no infinities, and these are to come back
+
+
+def _pieces(pieces: tuple[bytes, ...]) -> bytes | None:
+    return msgspec.msgpack.encode(pieces) if pieces else None
 
 
 def _node(connection: sqlite3.Connection, parent: bytes | None, message: Message) -> bytes:

@@ -4,11 +4,14 @@ One ``run`` is one start of the program; a ``session`` may span several runs, si
 ``gen`` is one answer, ``tok`` its tokens, ``top`` the alternatives at each of them. Prompts and answers
 are ``node`` rows, addressed by a hash over their parent, role and text, so that a conversation is stored
 once however often it branches: ``gen.in_hash`` is the prompt and leads to all before it, ``gen.out_hash``
-the answer.
+the answer. What a probe asked has a ``task`` of its own, the scored text as ``target``, and what it made an
+answer from as ``origin_*``. ``cmp`` holds the divergences of two answers, ``note`` what a person thought.
 
 Log-probabilities are in nats, times in seconds, dates ISO 8601 in UTC; ``spec``, ``params_*``, ``marks``,
-``notes``, ``hypotheses`` and ``error`` are JSON, ``prompt_ids`` 64-bit integers. ``PRAGMA user_version``
-counts the migrations applied.
+``notes``, ``hypotheses``, ``reading`` and ``error`` are JSON, ``*_ids`` 64-bit integers, ``prompt_pieces`` a
+msgpack list of bytes. ``PRAGMA user_version`` counts the migrations applied.
+
+``search`` indexes the texts of ``node`` by their trigrams, where SQLite has FTS5.
 """
 
 import sqlite3
@@ -55,7 +58,43 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             id INTEGER NOT NULL, bytes BLOB NOT NULL, raw_lp REAL,
             PRIMARY KEY (gen_id, pos, k)) WITHOUT ROWID""",
     ),
+    (
+        "ALTER TABLE gen ADD COLUMN task TEXT NOT NULL DEFAULT 'generate'",
+        "ALTER TABLE gen ADD COLUMN target TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE gen ADD COLUMN target_ids BLOB",
+        "ALTER TABLE gen ADD COLUMN prefix_ids BLOB",
+        "ALTER TABLE gen ADD COLUMN opening TEXT NOT NULL DEFAULT 'auto'",
+        "ALTER TABLE gen ADD COLUMN closing INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE gen ADD COLUMN prompt_pieces BLOB",
+        "ALTER TABLE gen ADD COLUMN reused INTEGER",
+        "ALTER TABLE gen ADD COLUMN padded_len INTEGER",
+        "ALTER TABLE gen ADD COLUMN reading TEXT",
+        "ALTER TABLE gen ADD COLUMN device TEXT",
+        "ALTER TABLE gen ADD COLUMN shown INTEGER NOT NULL DEFAULT 1",
+        "ALTER TABLE gen ADD COLUMN origin_id INTEGER",
+        "ALTER TABLE gen ADD COLUMN origin_pos INTEGER",
+        "ALTER TABLE gen ADD COLUMN origin_how TEXT",
+        """CREATE TABLE cmp (
+            gen_a INTEGER NOT NULL REFERENCES gen, gen_b INTEGER NOT NULL REFERENCES gen,
+            pos INTEGER NOT NULL,
+            kl REAL, js REAL, tv REAL, argmax_eq INTEGER, kl_kind TEXT NOT NULL,
+            PRIMARY KEY (gen_a, gen_b, pos)) WITHOUT ROWID""",
+        """CREATE TABLE note (
+            note_id INTEGER PRIMARY KEY, gen_id INTEGER NOT NULL REFERENCES gen,
+            written TEXT NOT NULL, vote INTEGER NOT NULL, text TEXT NOT NULL)""",
+        "CREATE INDEX note_gen ON note (gen_id)",
+        "CREATE INDEX gen_in ON gen (in_hash)",
+        "CREATE INDEX gen_out ON gen (out_hash)",
+    ),
 )
+
+SEARCH = (
+    "CREATE VIRTUAL TABLE search USING fts5(text, content='node', content_rowid='rowid', tokenize='trigram')",
+    "INSERT INTO search (search) VALUES ('rebuild')",
+    """CREATE TRIGGER node_search AFTER INSERT ON node BEGIN
+        INSERT INTO search (rowid, text) VALUES (new.rowid, new.text); END""",
+)
+"""Made apart from the migrations: an SQLite without FTS5 does without."""
 
 
 class TooNew(Exception):
@@ -67,7 +106,7 @@ def migrate(connection: sqlite3.Connection) -> None:
 
     ``connection`` is in autocommit mode. Safe when several processes open one new file at once.
     """
-    if _version(connection) == len(MIGRATIONS):
+    if _version(connection) == len(MIGRATIONS) and (searchable(connection) or not _fts5(connection)):
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
@@ -77,11 +116,26 @@ def migrate(connection: sqlite3.Connection) -> None:
         for statements in MIGRATIONS[version:]:
             for statement in statements:
                 connection.execute(statement)
+        if _fts5(connection) and not searchable(connection):
+            for statement in SEARCH:
+                connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
     except BaseException:
         connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")
+
+
+def searchable(connection: sqlite3.Connection) -> bool:
+    """Whether the texts have an index."""
+    found = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'search'").fetchone()
+    return found is not None
+
+
+def _fts5(connection: sqlite3.Connection) -> bool:
+    """Whether this SQLite can make one; its trigrams came with 3.34."""
+    (has,) = connection.execute("SELECT sqlite_compileoption_used('ENABLE_FTS5')").fetchone()
+    return bool(has) and sqlite3.sqlite_version_info >= (3, 34)
 
 
 def _version(connection: sqlite3.Connection) -> int:

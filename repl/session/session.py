@@ -326,6 +326,7 @@ class Session:
         exchange.answer.feed(event)
         if exchange.done:
             complete(exchange, self.capabilities(exchange.model))
+            exchange.device = next((s.device for s in self.status() if s.name == exchange.replica), None)
             self.store.record(exchange)
         if exchange.shown:
             self._tell.event(exchange, event)

@@ -13,7 +13,7 @@ import sqlite3
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +27,7 @@ from repl.paths import data_dir
 from repl.session import readback, rows
 from repl.session.database import Database
 from repl.session.exchange import Exchange
+from repl.session.finding import Found, Query, find
 from repl.session.frontend import Notice
 
 T = TypeVar("T")
@@ -52,17 +53,6 @@ class Saved(msgspec.Struct, frozen=True):
     id: str
     state: State
     exchanges: list[Exchange]
-
-
-class Found(msgspec.Struct, frozen=True):
-    """One exchange as a search lists it; long texts are cut."""
-
-    id: int
-    created: datetime
-    model: str
-    prompt: str
-    answer: str
-    state: str
 
 
 def default_path() -> Path:
@@ -149,6 +139,25 @@ class Store:
 
         self._submit(lambda database: database.write(insert))
 
+    def record_comparison(self, a: int, b: int, positions: Sequence[rows.Divergence]) -> None:
+        """Write how far exchange ``b``'s distributions are from those of ``a``."""
+        self._submit(lambda database: database.write(lambda c: rows.insert_comparison(c, a, b, positions)))
+
+    def annotate(self, number: int, text: str, vote: int = 0) -> None:
+        """Keep what a person thinks of an exchange; ``vote`` is -1, 0 or 1."""
+        written = datetime.now(UTC).isoformat()
+
+        def insert(connection: sqlite3.Connection) -> None:
+            sql = "INSERT INTO note (gen_id, written, vote, text) VALUES (?,?,?,?)"
+            connection.execute(sql, (number, written, vote, text))
+
+        self._submit(lambda database: database.write(insert))
+
+    async def notes(self, number: int) -> list[tuple[str, int, str]]:
+        """(when, vote, text) of each note on an exchange, oldest first."""
+        sql = "SELECT written, vote, text FROM note WHERE gen_id = ? ORDER BY note_id"
+        return await self._read(lambda connection: connection.execute(sql, (number,)).fetchall(), [])
+
     def save(self, state: State) -> None:
         """Remember what the session is set to."""
         encoded = rows.to_json(state)
@@ -206,7 +215,7 @@ class Store:
 
     async def search(self, text: str = "", limit: int = 50) -> list[Found]:
         """The latest exchanges with ``text`` in prompt or answer, oldest first; any case (ASCII)."""
-        return await self._read(lambda connection: _search(connection, text, limit), [])
+        return await self._read(lambda connection: find(connection, Query(text=text), limit), [])
 
     # -- in the thread -------------------------------------------------------------------------------------
 
@@ -274,24 +283,8 @@ def _load(connection: sqlite3.Connection, session: str | None) -> Saved | None:
     row = connection.execute("SELECT state FROM session WHERE session_id = ?", (session,)).fetchone()
     if row is None or session is None:
         return None
-    exchanges = readback.load(connection, "session_id = ?", (session,))
+    exchanges = readback.load(connection, "session_id = ? AND shown", (session,))
     return Saved(session, msgspec.json.decode(row[0], type=State), exchanges)
-
-
-def _search(connection: sqlite3.Connection, text: str, limit: int) -> list[Found]:
-    escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    found = connection.execute(
-        """SELECT gen_id, created, model.name, substr(asked.text, 1, 500), substr(said.text, 1, 500), state
-        FROM gen JOIN model USING (model_id)
-        JOIN node AS asked ON asked.hash = in_hash LEFT JOIN node AS said ON said.hash = out_hash
-        WHERE asked.text LIKE :text ESCAPE '\\' OR said.text LIKE :text ESCAPE '\\'
-        ORDER BY gen_id DESC LIMIT :limit""",
-        {"text": f"%{escaped}%", "limit": limit},
-    )
-    return [
-        Found(number, datetime.fromisoformat(created), model, prompt, answer or "", state)
-        for number, created, model, prompt, answer, state in found
-    ][::-1]
 
 
 def _unique(now: datetime) -> str:

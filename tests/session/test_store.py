@@ -27,10 +27,11 @@ from repl.messages import (
 )
 from repl.params import Params
 from repl.pool import Timings
-from repl.session import database, schema
+from repl.readings import Filled
+from repl.session import database, rows, schema
 from repl.session.answer import Answer
 from repl.session.database import Database
-from repl.session.exchange import Exchange, Identity
+from repl.session.exchange import Exchange, Identity, Origin
 from repl.session.store import State, Store, default_path
 from tests.session.support import step
 
@@ -94,7 +95,7 @@ async def reread(path):
 
 async def test_exchange_comes_back_as_it_was(tmp_path):
     rich = Answer()
-    rich.feed(Started(id=1, prompt_ids=(), prompt_text="ask"))
+    rich.feed(Started(id=1, prompt_ids=(), prompt_text="ask", reused=3, prompt_pieces=(b"a", b"\xff")))
     rich.feed(
         step(
             0, "é", raw_lp=-0.5, proc_lp=-0.25, search_lp=-1.0, rank=0, entropy=1.5,
@@ -103,8 +104,17 @@ async def test_exchange_comes_back_as_it_was(tmp_path):
     )  # fmt: skip
     rich.feed(step(1, "x"))
     rich.feed(Rewound(id=1, keep=1))
-    best = Hypothesis(text="é", tokens=(100, 2), score=-0.7, token_scores=(-1.0, -0.4), alignment=((0, 0),))
-    rich.feed(Finished(id=1, reason="stop", text="é", hypotheses=(best,), batch=3))
+    unlikely = float("-inf")
+    best = Hypothesis(
+        text="é",
+        tokens=(100, 2),
+        score=-0.7,
+        token_scores=(-1.0, unlikely),
+        alignment=((0, 0),),
+        attention=((1.0,),),
+    )
+    filled = Filled(gaps=(((5, unlikely, b"\xff"),),), texts=("t",))
+    rich.feed(Finished(id=1, reason="stop", text="é", hypotheses=(best,), batch=3, padded=17, reading=filled))
     params = Params(temperature=0.5, stop=("\n", ","), seed=0, max_new=7, truncate="left")
     history = (
         Message(role="system", text="s"),
@@ -122,7 +132,15 @@ async def test_exchange_comes_back_as_it_was(tmp_path):
             "sample": 2,
             "lane": "exact",
             "template": False,
+            "task": "fill",
+            "target": "a target",
+            "target_ids": (1, 70_000),
+            "prefix_ids": (3,),
+            "opening": "none",
+            "closing": True,
         },
+        origin=Origin(2, 5, "branch"),
+        device="cuda:1",
         identity=Identity(spec=spec, dtype="float32", checkpoint_hash="h", vocab_fingerprint="v"),
         pin="cuda:1",
         marks=("a mark",),
@@ -140,6 +158,9 @@ async def test_exchange_comes_back_as_it_was(tmp_path):
         "created",
         "conversation",
         "pin",
+        "origin",
+        "device",
+        "shown",
     ):
         assert getattr(after, name) == getattr(before, name), name
     for name in (
@@ -260,6 +281,69 @@ async def test_search(tmp_path, opened):
     assert [f.id for f in await store.search(limit=2)] == [2, 3]
     assert (await store.exchange(2)).answer.text == "50 % done"
     assert await store.exchange(9) is None
+
+
+async def test_search_finds_parts_of_words_in_any_script(tmp_path, opened):
+    store = opened(tmp_path / "r.db")
+    store.record(exchange(1, prompt="Überraschung"))
+    store.record(exchange(2, prompt='say "AND" NOT*'))
+    store.record(exchange(3, text="どこへ行くのか"))
+    store.record(exchange(4, request={"task": "score", "target": "a scored sentence"}))
+    assert [f.id for f in await store.search("rraschu")] == [1]
+    assert [f.id for f in await store.search('"and" not*')] == [2]
+    assert [f.id for f in await store.search("へ行く")] == [3]
+    assert [f.id for f in await store.search("scored sent")] == [4]
+
+
+async def test_what_probes_ask_for_themselves_is_recorded_but_not_listed(tmp_path, opened):
+    await recorded(tmp_path / "r.db", exchange(1), exchange(2, shown=False))
+    store = opened(tmp_path / "r.db")
+    assert [f.id for f in await store.search()] == [1]
+    assert [x.id for x in (await store.resume()).exchanges] == [1]
+    assert (await store.exchange(2)).id == 2
+
+
+async def test_comparisons_and_notes_are_kept(tmp_path, opened):
+    store = opened(tmp_path / "r.db")
+    store.record(exchange(1))
+    store.record(exchange(2))
+    first = rows.Divergence(pos=0, kl=0.5, js=0.1, tv=0.3, argmax_eq=True)
+    bound = rows.Divergence(pos=1, kl=0.25, js=None, tv=None, argmax_eq=None, kl_kind="lower_bound")
+    store.record_comparison(1, 2, [first, first_again(first)])
+    store.record_comparison(1, 2, [first, bound])
+    store.annotate(1, "a good one", vote=1)
+    store.annotate(1, "on reflection, no", vote=-1)
+    notes = await store.notes(1)
+    assert [(vote, text) for _, vote, text in notes] == [(1, "a good one"), (-1, "on reflection, no")]
+    connection = sqlite3.connect(tmp_path / "r.db")
+    assert connection.execute("SELECT * FROM cmp ORDER BY pos").fetchall() == [
+        (1, 2, 0, 0.5, 0.1, 0.3, 1, "full"),
+        (1, 2, 1, 0.25, None, None, None, "lower_bound"),
+    ]
+    connection.close()
+
+
+def first_again(row):
+    return msgspec.structs.replace(row, pos=7)
+
+
+async def test_file_of_the_first_release_is_read_on(tmp_path, monkeypatch, opened):
+    """Its rows come back, its texts are found, and new ones go beside them."""
+    path = tmp_path / "r.db"
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
+        patch.setattr(schema, "SEARCH", ())
+        columns = rows.COLUMNS[: rows.COLUMNS.index("task")]
+        places = ", ".join("?" * len(columns))
+        patch.setattr(rows, "_INSERT", f"INSERT INTO gen ({', '.join(columns)}) VALUES ({places})")
+        full = msgspec.structs.astuple
+        patch.setattr(msgspec.structs, "astuple", lambda row: full(row)[: len(columns)])
+        await recorded(path, exchange(1, prompt="of old"))
+    store = opened(path)
+    (old,) = (await store.resume()).exchanges
+    assert (old.prompt, old.request.task, old.shown, old.origin) == ("of old", "generate", True, None)
+    store.record(exchange(2, prompt="of old and new"))
+    assert [f.id for f in await store.search("of old")] == [1, 2]
 
 
 async def test_record_has_the_documented_queries(tmp_path):
@@ -548,13 +632,14 @@ def test_failed_migration_leaves_the_file_as_it_was(tmp_path, monkeypatch):
     first = Database(tmp_path / "r.db", heard.append)
     first.connection.execute("UPDATE counter SET value = 41")
     first.close()
+    version = len(schema.MIGRATIONS)
     clash = "INSERT INTO counter SELECT * FROM counter WHERE value = 41"
     monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, ("CREATE TABLE extra (x)", clash)))
     broken = Database(tmp_path / "r.db", heard.append)
     assert broken.path is None
     broken.close()
     connection = sqlite3.connect(tmp_path / "r.db")
-    assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+    assert connection.execute("PRAGMA user_version").fetchone() == (version,)
     assert connection.execute("SELECT name FROM sqlite_master WHERE name = 'extra'").fetchone() is None
     connection.close()
 

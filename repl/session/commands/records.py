@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from repl.session import export
 from repl.session.commands.base import Command, number_offers, recall, say, shorten
 from repl.session.errors import InputError
+from repl.session.finding import Found
 from repl.session.frontend import FrontEnd, Table
-from repl.session.store import Found
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
