@@ -15,6 +15,7 @@ HIGHEST_PORT = 65_535
 COMMANDS = {
     "run": "answer a file of prompts over all replicas, in order; resumable",
     "fairseq-interactive": "as fairseq's own tool, with its flags, on every GPU",
+    "records": "list, search, show and export what every session left in the record",
     "bench": "measure dispatch, streaming, batch and start-up against their peers",
     "doctor": "say what is installed, which backends work, and why one does not",
     "install": "add what an extra cannot say: multigpu-repl install fairseq",
@@ -137,6 +138,51 @@ def run() -> Parser:
     _models(parser)
     _answers(parser)
     return parser
+
+
+def records() -> Parser:
+    """Of ``multigpu-repl records``."""
+    parser = Parser(prog=f"{PROGRAM} records", description="What every session has left in the record.")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--record", metavar="FILE", help="another record than your own")
+    chosen = argparse.ArgumentParser(add_help=False)
+    chosen.add_argument("--model", metavar="NAME", help="only answers of this model")
+    chosen.add_argument("--session", metavar="ID", help="only those of one session")
+    chosen.add_argument("--task", metavar="NAME", help="only generate, score, lens ...")
+    chosen.add_argument("--since", metavar="DATE", help="only those asked since, as 2026-11-21 (UTC)")
+    chosen.add_argument("--probes", action="store_true", help="also what probes asked for their own ends")
+    printed = argparse.ArgumentParser(add_help=False)
+    printed.add_argument("--json", action="store_true", help="one JSON object a line")
+    limited = argparse.ArgumentParser(add_help=False)
+    limited.add_argument("-n", "--limit", type=int, default=50, metavar="N", help="the latest N (50)")
+
+    def action(name: str, about: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        made: argparse.ArgumentParser = actions.add_parser(
+            name, help=about, description=about, parents=[common, *parents]
+        )
+        return made
+
+    action("list", "the latest answers", chosen, printed, limited)
+    search = action("search", "answers by any part of prompt or answer", chosen, printed, limited)
+    search.add_argument("text", metavar="TEXT")
+    show = action("show", "answers whole, with the surprisal of their tokens", printed)
+    show.add_argument("numbers", nargs="+", type=_number, metavar="#ID")
+    action("sessions", "the sessions", printed)
+    export = action("export", "answers to a file; its ending is the format", chosen)
+    export.add_argument("file", metavar="FILE", help=".jsonl .openai.jsonl .lm-eval.jsonl .parquet .html .md")
+    export.add_argument("--text", default="", metavar="TEXT", help="only those with it in prompt or answer")
+    export.add_argument("--replace", action="store_true", help="replace the file if it exists")
+    action("path", "where the record lies")
+    return parser
+
+
+def _number(word: str) -> int:
+    """``#18`` or ``18``, for argparse."""
+    digits = word.removeprefix("#")
+    if digits.isascii() and digits.isdigit() and len(digits) < 19:
+        return int(digits)
+    raise argparse.ArgumentTypeError(f"'{word}' is not the number of an answer: they look like #18")
 
 
 def bench(names: Sequence[str]) -> Parser:

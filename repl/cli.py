@@ -135,10 +135,18 @@ def _fairseq_interactive(words: Sequence[str]) -> int:
     return interactive.run(words)
 
 
+def _records(words: Sequence[str]) -> int:
+    said = arguments.records().read(words)
+    from repl import records
+
+    return records.main(said)
+
+
 _COMMANDS: dict[str | None, Callable[[Sequence[str]], int]] = {
     None: _open,
     "run": _run,
     "fairseq-interactive": _fairseq_interactive,
+    "records": _records,
     "bench": _bench,
     "doctor": _doctor,
     "install": _install,

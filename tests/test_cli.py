@@ -164,7 +164,7 @@ class TestFrontEnds:
         (["docter"], "unknown command 'docter': did you mean multigpu-repl doctor?"),
         (
             ["gpt2"],
-            "unknown command 'gpt2': there are run, fairseq-interactive, bench, doctor, install; "
+            "unknown command 'gpt2': there are run, fairseq-interactive, records, bench, doctor, install; "
             "a model is named with --model",
         ),
         (["--plain", "run"], "a command comes first: multigpu-repl run ..."),

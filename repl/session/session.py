@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from repl.messages import Capabilities, Error, Event, Failed, Stopped
 from repl.params import Params, Value, check
 from repl.pool import Coordinator, Refused, ReplicaStatus, Ticket
+from repl.probe.figure import Figure
 from repl.session import commands, routing
 from repl.session.background import Background
 from repl.session.broadcast import Broadcast
@@ -54,6 +55,8 @@ class Session:
         self.exchanges: list[Exchange] = []
         """In the order they were asked, those of a resumed session first."""
         self.conversations = Conversations()
+        self.figures: list[Figure] = []
+        """What commands have shown, for ``/export``."""
         self.themes: Sequence[str] = ()
         """Names of the front end's themes, for completion."""
         self.editing: list[Exchange] = []

@@ -1,8 +1,12 @@
+import hashlib
 import json
 import re
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 
+import duckdb
+import msgspec
+import pandas
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,10 +14,12 @@ from hypothesis import strategies as st
 from repl.messages import Error, Failed, Finished, ModelSpec, Request, Started
 from repl.params import Params
 from repl.pool import Timings
+from repl.probe.figure import Figure, Span
 from repl.safe import visible
+from repl.session import export
 from repl.session.answer import Answer
 from repl.session.exchange import Exchange, Identity
-from repl.session.export import FORMATS, html, jsonl, markdown
+from repl.session.export import html, lmeval, markdown, openai
 from tests.session.support import step
 
 HOSTILE = "<script>alert(1)</script>\"'&amp; ``` ```` </pre> \x1b]52;c;eA==\x07 \u202e ]]> [x](y) | # *"
@@ -139,14 +145,18 @@ def test_markdown_of_names_and_errors_holds_no_markup():
 # -- JSONL -----------------------------------------------------------------------------------------------
 
 
-def test_jsonl_has_what_is_needed_to_ask_again():
+def lines(path, exchanges):
+    export.write(path, exchanges, replace=True)
+    return [json.loads(line) for line in path.read_text().split("\n")[:-1]]
+
+
+def test_jsonl_has_what_is_needed_to_ask_again(tmp_path):
     steps = (
         step(
             0, "é", raw_lp=-0.5, proc_lp=float("-inf"), rank=0, top=((5, -0.5, b"\xc3"), (6, -1.0, b"\xa9"))
         ),
     )
-    (line,) = jsonl.render([exchange(prompt=HOSTILE, text=HOSTILE, steps=steps)]).splitlines()
-    found = json.loads(line)
+    (found,) = lines(tmp_path / "x.jsonl", [exchange(prompt=HOSTILE, text=HOSTILE, steps=steps)])
     assert found["prompt"] == found["text"] == HOSTILE
     assert found["params"] == {**{n: getattr(Params(), n) for n in Params.__struct_fields__}} | {
         "temperature": 0.5,
@@ -164,15 +174,79 @@ def test_jsonl_has_what_is_needed_to_ask_again():
 
 
 @given(st.lists(st.text(st.characters(codec="utf-8")), max_size=4))
-def test_jsonl_is_one_valid_line_for_each_exchange(texts):
-    lines = jsonl.render([exchange(n, text=text) for n, text in enumerate(texts)]).split("\n")
-    assert lines.pop() == ""
-    assert [json.loads(line)["text"] for line in lines] == texts
+def test_jsonl_is_one_valid_line_for_each_exchange(tmp_path_factory, texts):
+    found = lines(
+        tmp_path_factory.mktemp("x") / "x.jsonl", [exchange(n, text=t) for n, t in enumerate(texts)]
+    )
+    assert [one["text"] for one in found] == texts
 
 
-@pytest.mark.parametrize("ending", FORMATS)
-def test_every_format_takes_every_end(ending):
+@pytest.mark.parametrize("ending", export.ENDINGS)
+def test_every_format_takes_every_end(tmp_path, ending):
     error = Error(kind="x", message="m")
     some = [exchange(1), exchange(2, terminal=Failed(id=1, error=error)), exchange(3, text="")]
-    assert FORMATS[ending](some).strip()
-    FORMATS[ending]([])
+    assert export.write(tmp_path / f"some{ending}", some).stat().st_size
+    export.write(tmp_path / f"none{ending}", [])
+
+
+SCORED = (
+    step(0, "the", raw_lp=-0.5, rank=0, entropy=1.0, top=((5, -0.5, b"the"), (6, -1.0, b"\xa9"))),
+    step(1, " <b>", raw_lp=-6.0, rank=9),
+)
+
+
+def test_openai_form_has_the_log_probabilities():
+    found = openai.as_object(exchange(7, text="the <b>", steps=SCORED))
+    (choice,) = found["choices"]
+    assert choice["message"]["content"] == "the <b>"
+    first, second = choice["logprobs"]["content"]
+    assert (first["token"], first["logprob"], first["bytes"]) == ("the", -0.5, [*b"the"])
+    assert [t["logprob"] for t in first["top_logprobs"]] == [-0.5, -1.0]
+    assert (second["token"], second["top_logprobs"]) == (" <b>", [])
+    assert found["usage"] == {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
+
+
+def test_lm_eval_form_has_the_likelihood_and_whether_it_is_greedy():
+    scored = exchange(7, prompt="of", text="the <b>", steps=SCORED)
+    scored.request = msgspec.structs.replace(scored.request, task="score", target="the <b>")
+    found = lmeval.as_object(scored)
+    assert found["arguments"] == {"gen_args_0": {"arg_0": "of", "arg_1": "the <b>"}}
+    assert found["resps"] == [[["-6.5", "False"]]]
+    assert found["prompt_hash"] == hashlib.sha256(b"of").hexdigest()
+    answered = lmeval.as_object(exchange(8, text="four"))
+    assert answered["resps"] == [["four"]]
+    assert answered["arguments"]["gen_args_0"]["arg_1"]["until"] == ["\n"]
+
+
+def test_parquet_answers_the_documented_queries(tmp_path):
+    path = export.write(tmp_path / "x.parquet", [exchange(7, text="the <b>", steps=SCORED), exchange(8)])
+    query = f"SELECT gen_id, sum(t.raw_lp) FROM (SELECT gen_id, UNNEST(tokens) AS t FROM '{path}') GROUP BY 1"
+    assert duckdb.sql(query).fetchall() == [(7, -6.5)]
+    frame = pandas.read_parquet(path)
+    assert list(frame["gen_id"]) == [7, 8]
+    assert [token["bytes"] for token in frame["tokens"][0]] == [b"the", b" <b>"]
+    assert frame["created"][0] == pandas.Timestamp(2026, 1, 31, tz="UTC")
+
+
+def test_page_shows_tokens_in_the_colour_of_their_surprisal():
+    page = html.render([exchange(text="the <b>", steps=SCORED)])
+    assert '<span class="heat0" title="0.72 bits · rank 0 · entropy 1.44 bits · the 0.607' in page
+    assert '<span class="heat5" title="8.66 bits · rank 9"> &lt;b&gt;</span>' in page
+
+
+class Picture(Figure, frozen=True):
+    name = "picture"
+
+    @property
+    def title(self):
+        return "a <title>"
+
+    def rows(self, width):
+        return [(Span("plain "), Span("<hot>", "heat7"))]
+
+
+def test_pages_keep_the_figures_shown():
+    page = html.render([exchange()], [Picture()])
+    assert 'plain <span class="heat7">&lt;hot&gt;</span>' in page
+    assert "a &lt;title&gt;" in page
+    assert "plain <hot>" in blocks(markdown.render([exchange()], [Picture()]))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from repl.session import export
-from repl.session.commands.base import Command, number_offers, recall, say, shorten
+from repl.session.commands.base import Command, chosen_or_last, number_offers, recall, say, shorten
 from repl.session.errors import InputError
 from repl.session.finding import Found
 from repl.session.frontend import FrontEnd, Table
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from repl.session.session import Session
 
 SHOWN = 50
+VOTES = {1: "+", 0: "", -1: "-"}
 
 
 async def _history(session: "Session", ui: FrontEnd, argument: str) -> None:
@@ -57,15 +58,35 @@ async def _export(session: "Session", ui: FrontEnd, argument: str) -> None:
     except ValueError as error:
         raise InputError(f"the file name cannot be read: {error}", "close the quotes") from None
     if not words:
-        raise InputError("which file?", "/export FILE.md, FILE.jsonl or FILE.html [#id ...]")
+        raise InputError("which file?", f"the name ends in {', '.join(export.ENDINGS)}; [#id ...] chooses")
     replace = "!" in words[1:]
     numbers = [word for word in words[1:] if word != "!"]
     exchanges = [await recall(session, word) for word in numbers] or [x for x in session.exchanges if x.done]
     if not exchanges:
         raise InputError("there is nothing to export yet", "ask something first")
+    figures = [] if numbers else session.figures
     path = Path(words[0])
-    written = await asyncio.to_thread(export.write, path, exchanges, replace=replace)
+    written = await asyncio.to_thread(export.write, path, exchanges, figures, replace=replace)
     say(ui, f"{len(exchanges)} answers are in {written}")
+
+
+async def _note(session: "Session", ui: FrontEnd, argument: str) -> None:
+    words = argument.split()
+    named = words[0] if words and words[0].startswith("#") else ""
+    x = (await chosen_or_last(session, [named] if named else []))[0]
+    text = argument.removeprefix(named).strip()
+    if not text:
+        kept = await session.store.notes(x.id)
+        rows = tuple((written[:16].replace("T", " "), VOTES[vote], words) for written, vote, words in kept)
+        if rows:
+            ui.show(Table(f"notes on #{x.id}", ("written, UTC", "", "note"), rows))
+        else:
+            say(ui, f"no notes on #{x.id} yet", "/note [#id] [+|-] TEXT writes one")
+        return
+    sign, _, rest = text.partition(" ")
+    vote = {"+": 1, "-": -1}.get(sign, 0)
+    session.store.annotate(x.id, rest.strip() if vote else text, vote)
+    say(ui, f"noted on #{x.id}")
 
 
 def _export_offers(session: "Session", before: "Sequence[str]", begun: str) -> "Iterable[Offer]":
@@ -84,7 +105,7 @@ def _file_offers(begun: str) -> "Iterable[Offer]":
         for entry in sorted(Path(folder or ".").expanduser().iterdir()):
             if entry.is_dir():
                 yield f"{folder}{entry.name}/", "folder"
-            elif entry.suffix in export.FORMATS:
+            elif entry.name.endswith(export.ENDINGS):
                 yield folder + entry.name, "file that exists"
 
 
@@ -97,9 +118,21 @@ COMMANDS = (
     ),
     Command(
         name="export",
-        usage="FILE.md | FILE.jsonl | FILE.html [#id ...] [!]",
+        usage="FILE [#id ...] [!]",
         help="write this session, or the answers named, to a file; ! replaces it",
+        details=(
+            "The name's ending is the format: .html and .md to read, with the figures shown; .jsonl with "
+            "everything, .openai.jsonl as OpenAI's logprobs, .lm-eval.jsonl as that harness's samples, and "
+            ".parquet to compute with."
+        ),
         handler=_export,
         offers=_export_offers,
+    ),
+    Command(
+        name="note",
+        usage="[#id] [+|-] [TEXT]",
+        help="write down what you think of an answer, or read what you wrote",
+        handler=_note,
+        offers=number_offers,
     ),
 )

@@ -9,6 +9,7 @@ from repl.session.commands import answers, models, pool, probing, records, scree
 from repl.session.commands.base import Command, Completion, Offer
 from repl.session.errors import InputError
 from repl.session.frontend import FrontEnd, Table, Text
+from repl.session.keeping import Keeping
 
 if TYPE_CHECKING:
     from repl.session.session import Session
@@ -72,6 +73,7 @@ async def run(session: "Session", ui: FrontEnd, line: str) -> None:
     """Carry out a typed command; raises ``InputError``. A slow one goes on after this returns, if it may."""
     name, argument = [*line[1:].split(maxsplit=1), "", ""][:2]
     command = find(name)
+    ui = Keeping(ui, session.figures)
     work = command.handler(session, ui, argument.strip())
     if command.slow and not ui.waits:
         session.background.start(work, f"/{command.name}", ui)

@@ -6,18 +6,12 @@ since a token may be part of a character.
 """
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from repl.messages import Finished, Step
 from repl.session.exchange import Exchange
-
-
-def render(exchanges: Sequence[Exchange]) -> str:
-    """The lines of the file."""
-    return "".join(msgspec.json.encode(as_object(x)).decode() + "\n" for x in exchanges)
 
 
 def as_object(x: Exchange) -> dict[str, Any]:
@@ -47,7 +41,13 @@ def as_object(x: Exchange) -> dict[str, Any]:
         "seed": x.seed,
         "sample": x.request.sample,
         "lane": x.request.lane,
+        "task": x.request.task,
+        "target": x.request.target,
+        "prefix_ids": x.request.prefix_ids,
+        "origin": named(x.origin) if x.origin is not None else None,
+        "device": x.device,
         "batch": terminal.batch if isinstance(terminal, Finished) else None,
+        "padded": terminal.padded if isinstance(terminal, Finished) else None,
         "prompt_ids": started.prompt_ids if started is not None else None,
         "prompt_text": started.prompt_text if started is not None else None,
         "truncated": started.truncated if started is not None else None,

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 
+from repl.probe.figure import Figure, as_text
 from repl.safe import visible, visible_line
 from repl.session.exchange import Exchange
 from repl.session.export.lines import by_line, facts, warnings
@@ -11,7 +12,11 @@ _TICKS = re.compile("`+")
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>()#+!|~&$-])")
 
 
-def render(exchanges: Sequence[Exchange]) -> str:
+WIDTH = 100
+"""Cells of a figure's rows."""
+
+
+def render(exchanges: Sequence[Exchange], figures: Sequence[Figure] = ()) -> str:
     """The text of the file."""
     parts = ["# multigpu-repl"]
     for group in by_line(exchanges):
@@ -25,6 +30,8 @@ def render(exchanges: Sequence[Exchange]) -> str:
             if x.answer.text:
                 parts.append(fenced(x.answer.text))
             parts += [plain(" · ".join(facts(x)))] + [f"> {plain(text)}" for text in warnings(x)]
+    for figure in figures:
+        parts += [f"## {plain(figure.title)}", fenced(as_text(figure.rows(WIDTH)))]
     return "\n\n".join(parts) + "\n"
 
 
