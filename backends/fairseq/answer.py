@@ -39,7 +39,7 @@ class Answer:
                 visible = known
             self._shown.append(path[index])
             self._texts.append(visible)
-            events.append(self._step(index, path[index], visible[len(known) :]))
+            events.append(step(self._request, self._codec, index, path[index], visible[len(known) :]))
         return events
 
     def _common(self, path: list[Node], text: str) -> int:
@@ -62,22 +62,25 @@ class Answer:
         text, stopped = cut(text, stops)
         return text if stopped else without_partial_stop(text, stops)
 
-    def _step(self, index: int, node: Node, text: str) -> Step:
-        pieces = self._codec.pieces
-        return Step(
-            id=self._request.id,
-            index=index,
-            token=node.token,
-            piece=pieces[node.token],
-            text=text,
-            raw_lp=node.raw_lp,
-            proc_lp=node.proc_lp,
-            search_lp=node.search_lp,
-            rank=node.rank,
-            entropy=node.entropy,
-            top=tuple((token, lp, pieces[token]) for token, lp in node.top),
-            forced=node.forced,
-        )
+
+def step(request: Request, codec: Codec, index: int, node: Node, text: str) -> Step:
+    """A token of an answer, which adds ``text`` to what is seen of it."""
+    pieces = codec.pieces
+    return Step(
+        id=request.id,
+        index=index,
+        token=node.token,
+        piece=pieces[node.token],
+        text=text,
+        raw_lp=node.raw_lp,
+        proc_lp=node.proc_lp,
+        search_lp=node.search_lp,
+        rank=node.rank,
+        entropy=node.entropy,
+        top=tuple((token, lp, pieces[token]) for token, lp in node.top),
+        forced=node.forced,
+        distribution=node.distribution,
+    )
 
 
 def visible(codec: Codec, tokens: Sequence[int], stops: Sequence[str]) -> tuple[str, bool]:

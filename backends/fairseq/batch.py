@@ -18,6 +18,7 @@ class Batch:
     def __init__(self, model: Model, probe: Probe, members: Sequence[Member]) -> None:
         self.members = sorted(members, key=lambda member: len(member.prompt.ids), reverse=True)
         self._model, self._probe = model, probe
+        self._padded = len(self.members[0].prompt.ids)
         self._rows = sum(member.hypotheses for member in members)
         self._owners: list[tuple[Member, int]] = []
         """For each sentence whose it is, and which of its samples."""
@@ -75,7 +76,7 @@ class Batch:
         if len(member.found) == member.plan.sentences:
             first = self._first[member.request.id]
             ends = self._generation.watched.ends[first : first + member.plan.sentences]
-            self._events += member.finish(ends, self._rows)
+            self._events += member.finish(ends, self._rows, self._padded)
             self.members.remove(member)
 
     def stepped(self) -> None:

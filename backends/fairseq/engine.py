@@ -1,17 +1,21 @@
 """The engine: batches of requests, each taking one step of fairseq's search for each ``step``."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
-from backends.base import Progress
+from backends.base import BackendError, Progress
 from backends.fairseq import load as loading
 from backends.fairseq.batch import Batch
 from backends.fairseq.errors import while_generating
 from backends.fairseq.load import Model
 from backends.fairseq.member import Member
+from backends.fairseq.outbox import Outbox
 from backends.fairseq.probe import Probe
+from backends.fairseq.scoring import score
+from backends.fairseq.tokenizing import tokenize
 from backends.fairseq.waiting import Waiting
 from repl.messages import Capabilities, Event, Failed, Finished, ModelSpec, Request
 from repl.params import Params
@@ -47,12 +51,18 @@ class FairseqEngine:
             parameters=model.parameters,
             notes=model.notes,
             resumes=True,
+            tasks=("generate", "score", "tokenize"),
+            distributions=True,
+            attention=not model.causal,
         )
         self._model = model
         self._probe = Probe(model.networks)
         self._arrived: list[Request] = []
         self._waiting = Waiting(slots, clock)
         self._batches: list[Batch] = []
+        self._lookups: deque[tuple[Request, Iterator[list[Event]]]] = deque()
+        """Requests that draw nothing; they have their turns between the steps of the batches."""
+        self._outbox = Outbox()
 
     def admit(self, request: Request) -> None:
         """See ``BatchingEngine``."""
@@ -62,20 +72,32 @@ class FairseqEngine:
         """See ``BatchingEngine``."""
         self._arrived = [request for request in self._arrived if request.id != request_id]
         self._waiting.remove(request_id)
+        self._lookups = deque(each for each in self._lookups if each[0].id != request_id)
+        self._outbox.forget(request_id)
         for batch in self._batches:
             if batch.remove(request_id) and not batch.members:
                 self._release()
         self._batches = [batch for batch in self._batches if batch.members]
 
     def step(self) -> Sequence[Event]:
-        """See ``BatchingEngine``: begins what is to begin, then takes one step of each batch."""
+        """See ``BatchingEngine``: begins what is to begin, then takes one step of each batch.
+
+        What is too much for one call comes with the next ones, before anything else is done.
+        """
+        if not self._outbox:
+            self._outbox.put(self._work())
+        return self._outbox.take()
+
+    def _work(self) -> list[Event]:
         events = self._receive()
         while members := self._waiting.next(sum(len(batch.members) for batch in self._batches)):
             try:
                 self._batches.append(Batch(self._model, self._probe, members))
             except Exception as error:
                 events += self._broken_off(members, error)
-        if not self._batches and len(self._waiting):
+        if self._lookups:
+            events += self._look_up(*self._lookups[0])
+        elif not self._batches and len(self._waiting):
             time.sleep(_NAP)
         for batch in self._batches:
             events += self._advance(batch)
@@ -99,10 +121,37 @@ class FairseqEngine:
         events: list[Event] = []
         for request in arrived:
             try:
-                self._waiting.add(Member.of(self._model, request))
+                if request.task == "generate":
+                    self._waiting.add(Member.of(self._model, request))
+                else:
+                    self._lookups.append((request, self._answering(request)))
             except Exception as error:
                 told = while_generating(error, request.params.beam, 0)
                 events.append(Failed(id=request.id, error=told.error))
+        return events
+
+    def _answering(self, request: Request) -> Iterator[list[Event]]:
+        """The events of a request that draws nothing, in parts."""
+        if request.task == "score":
+            return score(self._model, request)
+        if request.task == "tokenize":
+            return iter([tokenize(self._model, request)])
+        raise BackendError(
+            "unsupported",
+            f"model '{self._model.name}' cannot be asked for the task '{request.task}'",
+            "a fairseq model does generate, score and tokenize",
+        )
+
+    def _look_up(self, request: Request, parts: Iterator[list[Event]]) -> list[Event]:
+        """The next part of the answer to a request that draws nothing."""
+        try:
+            events = next(parts)
+        except Exception as error:
+            self._lookups.popleft()
+            self._release()
+            return [Failed(id=request.id, error=while_generating(error, 1, self._model.max_target).error)]
+        if isinstance(events[-1], Finished):
+            self._lookups.popleft()
         return events
 
     def _advance(self, batch: Batch) -> list[Event]:

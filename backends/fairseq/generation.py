@@ -62,7 +62,8 @@ class Generation:
         self._listener = listener
         self._limits = [sentence.limits for sentence in sentences]
         self._generator = self._build()
-        watch = Watch(self._limits, sentences[0].request.params.logprobs, self._rules())
+        first = sentences[0].request
+        watch = Watch(self._limits, first.params.logprobs, self._rules(), first.distributions)
         dictionary = model.task.target_dictionary
         self.watched = Watched(dictionary, self._generator.search, probe, watch, listener)
         """The search."""
@@ -178,7 +179,9 @@ class Generation:
         for hypothesis in ranked:
             attention = hypothesis["attention"]
             if attention.numel():
-                hypothesis["attention"] = attention[-length:] if self._model.pads_left else attention[:length]
+                hypothesis["attention"] = (
+                    attention[-length:] if self._model.attends_left else attention[:length]
+                )
         return ranked
 
 

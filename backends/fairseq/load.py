@@ -41,8 +41,12 @@ class Model:
     """Positions of the encoder, end token included; None without limit or without encoder."""
     max_target: int
     """Positions of the decoder."""
+    begin: int
+    """The token a decoder begins with."""
     pads_left: bool
     """Where the encoder was taught to expect the padding of a batch."""
+    attends_left: bool
+    """Where what it gives to the decoder has that padding: an LSTM moves it to the right."""
     dtype: str
     checkpoint_hash: str
     notes: tuple[str, ...]
@@ -173,15 +177,17 @@ def _assembled(
     device: str,
     dtype: str,
 ) -> Model:
+    from fairseq.models.lstm import LSTMEncoder
     from fairseq.utils import resolve_max_positions
 
     positions = resolve_max_positions(task.max_positions(), *(network.max_positions() for network in loaded))
-    causal = not hasattr(loaded[0], "encoder")
+    causal, dictionary = not hasattr(loaded[0], "encoder"), task.target_dictionary
     notes = []
     if codec.unsplit:
         notes.append("the dictionary holds parts of words: set 'options: {bpe: ...}' to have prompts split")
     if len(loaded) > 1:
         notes.append(f"an ensemble of {len(loaded)} checkpoints")
+    pads_left = not causal and bool(task.cfg.left_pad_source)
     return Model(
         name=spec.name,
         networks=loaded,
@@ -192,7 +198,9 @@ def _assembled(
         template=spec.prompt_template,
         max_source=None if causal else positions[0],
         max_target=min(network.max_decoder_positions() for network in loaded),
-        pads_left=not causal and bool(task.cfg.left_pad_source),
+        begin=dictionary.bos() if causal and task.args.add_bos_token else dictionary.eos(),
+        pads_left=pads_left,
+        attends_left=pads_left and not isinstance(loaded[0].encoder, LSTMEncoder),
         dtype=dtype,
         checkpoint_hash=fingerprint.files(paths),
         notes=tuple(notes),

@@ -1,7 +1,7 @@
 """One request on its way through the engine: read, waiting, in a batch, complete."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
@@ -13,7 +13,8 @@ from backends.fairseq.nodes import Ends, Node
 from backends.fairseq.plan import Plan
 from backends.fairseq.prompt import Prompt
 from backends.fairseq.results import finished
-from repl.messages import Event, Request, Started
+from backends.fairseq.started import started
+from repl.messages import Event, Request
 from repl.params import Params
 
 
@@ -38,6 +39,8 @@ class Member:
         """Raises ``BackendError`` for a request that cannot be begun."""
         prompt = prompts.build(model, request)
         plan = Plan.of(request.params, len(model.codec.pieces))
+        if prompt.ends:  # nothing is left to search
+            plan = replace(plan, beam=1)
         answer = Answer(request, model.codec)
         return cls(model, request, prompt, plan, answer, request.lane == "exact")
 
@@ -59,39 +62,31 @@ class Member:
         return self.hypotheses, self.prompt.start + self.prompt.limit
 
     @property
-    def kind(self) -> tuple[bool, Params]:
+    def kind(self) -> tuple[bool, int, bool, Params]:
         """Equal for requests that one generation can serve: what may differ is left out."""
         neutral = msgspec.structs.replace(
             self.request.params, seed=None, n=1, max_new=1, min_new=0, truncate="off"
         )
-        return self.plan.seed is None, neutral
+        return self.plan.seed is None, self.plan.beam, self.request.distributions, neutral
 
     def started(self) -> list[Event]:
         """The first event, once."""
         if self.told:
             return []
         self.told = True
-        prompt = self.prompt
-        symbols = self.model.codec.raw_prompt(prompt.ids)
-        return [
-            Started(
-                id=self.request.id,
-                prompt_ids=tuple(prompt.ids),
-                prompt_text=prompt.text,
-                truncated=prompt.truncated,
-                notes=prompt.notes + self.plan.notes,
-                raw_prompt=symbols if symbols != prompt.text else "",
-            )
-        ]
+        notes = self.prompt.notes + self.plan.notes
+        return [started(self.model, self.request, self.prompt.ids, self.prompt, notes)]
 
     def follow(self, leads: Node) -> list[Event]:
         """What is new in the answer that is shown."""
         return self.answer.follow(leads)
 
-    def finish(self, ends: Sequence[Ends], batch: int) -> list[Event]:
-        """The last events; ``ends`` for each sample, ``batch`` the hypotheses it was decoded among."""
+    def finish(self, ends: Sequence[Ends], batch: int, padded: int) -> list[Event]:
+        """The last events; ``ends`` for each sample, ``batch`` and ``padded`` as in ``Finished``."""
         found = [self.found[sample] for sample in range(self.plan.sentences)]
-        return finished(self.request, self.model, self.prompt, self.plan, found, ends, self.answer, batch)
+        return finished(
+            self.request, self.model, self.prompt, self.plan, found, ends, self.answer, batch, padded
+        )
 
     def again(self) -> None:
         """Back to the start, to be decoded alone."""

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from fairseq.models.transformer import TransformerDecoderBase
 
 from backends.base import BackendError
 from backends.fairseq import safe_load
@@ -99,8 +100,12 @@ def build(spec: ModelSpec, path: Path, state: dict[str, Any], config: Any, task:
 def prepared(network: Any, device: str, dtype: str) -> Any:
     """Ready for inference, in its dtype and on its device."""
     network.eval()
-    # Of the settings that were saved none counts but this: the fast path supposes one beam width for good.
-    network.prepare_for_inference_(Namespace(generation=Namespace(no_beamable_mm=True)))
+    # Of the settings that were saved none counts but these: the fast path supposes one beam width for good,
+    # and all but a transformer tell what they attend to only when asked at this time.
+    asked = not isinstance(network.decoder, TransformerDecoderBase)
+    network.prepare_for_inference_(
+        Namespace(generation=Namespace(no_beamable_mm=True, print_alignment=asked))
+    )
     for module in network.modules():
         _release_copies(module)
     try:

@@ -1,5 +1,6 @@
 """The partial answers of a search as trees of tokens."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 Top = tuple[tuple[int, float], ...]
@@ -12,13 +13,14 @@ class Node:
 
     parent: "Node | None"
     token: int
-    search_lp: float
-    raw_lp: float
+    search_lp: float | None = None
+    raw_lp: float | None = None
     proc_lp: float | None = None
     rank: int | None = None
     entropy: float | None = None
     top: Top = ()
     forced: bool = False
+    distribution: bytes = b""
 
     def path(self) -> "list[Node]":
         """From the first token of the answer to this one."""
@@ -36,10 +38,12 @@ Ends = dict[tuple[int, ...], Node]
 """End tokens by the answer up to and with them."""
 
 
-def grown(parent: Node | None, columns: list[float], forced: bool) -> Node:
-    """A hypothesis one token longer, from the columns of ``search.Watched`` for this candidate."""
-    token, _, _, increment, raw_lp, proc_lp, *more = columns
-    node = Node(parent, int(token), increment, raw_lp, None if proc_lp != proc_lp else proc_lp, forced=forced)
+def grown(parent: Node | None, columns: Sequence[float], forced: bool, distribution: bytes = b"") -> Node:
+    """A hypothesis one token longer, from a row of ``figures.table``."""
+    token, _, increment, proc_lp, raw_lp, *more = columns
+    node = Node(parent, int(token), increment, raw_lp, forced=forced, distribution=distribution)
+    if not forced and proc_lp == proc_lp:  # nothing is drawn where the token is given
+        node.proc_lp = proc_lp
     if more:
         rank, node.entropy, *pairs = more
         node.rank = int(rank)

@@ -1,5 +1,6 @@
 """From a request to the token ids fairseq reads."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from backends.base import BackendError
@@ -24,35 +25,44 @@ class Prompt:
     """Step of the answer's first token: a language model reads its prompt one token a step."""
     limit: int
     """Most tokens the answer can have, the forced ones included, an end token not."""
+    ends: bool
+    """The prescribed beginning is the whole answer, its end token included."""
     truncated: int
     notes: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Source:
+    """What is read before an answer or a text to score."""
+
+    ids: list[int]
+    """Without the encoder's end token."""
+    text: str
+    truncated: int
+    """Tokens that were cut off."""
+    unknown: list[str]
+
+
 def build(model: Model, request: Request) -> Prompt:
     """The prompt of ``request``; raises ``BackendError`` if it is empty or does not fit."""
-    text, codec, params = request.prompt, model.codec, request.params
-    if model.template is not None and request.template:
-        text = model.template.replace("{prompt}", text)
-    ids, unknown = codec.encode(text)
-    if not ids:
+    params = request.params
+    source = read(model, request, model.max_prompt, _room(model, params.max_new))
+    if not source.ids:
         raise BackendError("empty_prompt", "the prompt is empty", "type at least one word")
-    before = len(ids)
-    if model.max_prompt is not None and before > model.max_prompt:
-        ids = _cut(model, ids, request)
-        text = codec.prompt(ids)
-    forced, unknown_forced = codec.encode_answer(request.prefix)
+    forced, unknown = given(model, request.prefix_ids, request.prefix)
     # Beams and samples are found again from the start; a single answer goes on from where it was.
     if request.resume and params.beam == params.n == 1:
         forced = list(request.resume)
-    notes = _unknown_words(unknown + unknown_forced)
-    start = len(ids) if model.causal else 0
+    notes = unknown_words(source.unknown + unknown)
+    start = len(source.ids) if model.causal else 0
     limit = min(params.max_new, model.max_target - 1 - start)
     if limit < params.max_new and "max_new" in changed(params):
         notes.append(f"max_new is {limit} here: the model has {model.max_target} positions")
-    if len(forced) > limit:
+    ends = model.codec.eos in forced
+    if len(forced) - ends > limit:
         raise BackendError(
             "prompt_too_long",
-            f"the answer is to begin with {len(forced)} tokens, but may have {limit} at most",
+            f"the answer is to begin with {len(forced) - ends} tokens, but may have {limit} at most",
             "raise max_new or shorten the prefix",
         )
     if params.min_new > limit:
@@ -61,29 +71,63 @@ def build(model: Model, request: Request) -> Prompt:
             f"min_new = {params.min_new} is more than the {limit} tokens the answer may have",
             "lower min_new or raise max_new",
         )
-    truncated = before - len(ids)
-    if not model.causal:
-        ids = [*ids, codec.source_eos]
-    return Prompt(ids, text, forced, start, limit, truncated, tuple(notes))
+    if ends:
+        if forced.index(model.codec.eos) != len(forced) - 1:
+            raise BackendError(
+                "bad_parameter",
+                "the answer is to begin with an end token and more",
+                "leave out the end token or what comes after it",
+            )
+        limit = len(forced) - 1
+    ids = source.ids if model.causal else [*source.ids, model.codec.source_eos]
+    return Prompt(ids, source.text, forced, start, limit, ends, source.truncated, tuple(notes))
 
 
-def _cut(model: Model, ids: list[int], request: Request) -> list[int]:
-    """As much of the prompt as fits; a language model's leaves room for the answer, but keeps a half."""
-    assert model.max_prompt is not None
-    side = request.params.truncate
-    if side == "off":
-        raise BackendError(
-            "prompt_too_long",
-            f"the prompt has {len(ids)} tokens, model '{model.name}' takes {model.max_prompt} at most",
-            "shorten it, or /set truncate left (drops the beginning) or right (drops the end)",
-        )
-    room = model.max_prompt
-    if model.causal:
-        room = max(room + 1 - request.params.max_new, (room + 1) // 2)
-    return ids[-room:] if side == "left" else ids[:room]
+def read(model: Model, request: Request, most: int | None, room: int | None = None) -> Source:
+    """The tokens of the request's prompt; ``BackendError`` if they are more than ``most`` and may not be cut.
+
+    ``room`` is how many are left of those that are cut; by default ``most``.
+    """
+    text, side = request.prompt, request.params.truncate
+    if model.template is not None and request.template:
+        text = model.template.replace("{prompt}", text)
+    ids, unknown = model.codec.encode(text)
+    before = len(ids)
+    if most is not None and before > most:
+        if side == "off":
+            raise BackendError(
+                "prompt_too_long",
+                f"the prompt has {before} tokens, model '{model.name}' takes {most} at most",
+                "shorten it, or /set truncate left (drops the beginning) or right (drops the end)",
+            )
+        room = most if room is None else room
+        ids = ids[before - room :] if side == "left" else ids[:room]
+        text = model.codec.prompt(ids)
+    return Source(ids, text, before - len(ids), unknown)
 
 
-def _unknown_words(words: list[str]) -> list[str]:
+def given(model: Model, tokens: Sequence[int], text: str) -> tuple[list[int], list[str]]:
+    """Prescribed tokens, then those of a text, and its unknown words; raises ``BackendError``."""
+    ids, unknown = model.codec.encode_answer(text)
+    size, pad = len(model.codec.pieces), model.task.target_dictionary.pad()
+    for token in tokens:
+        if not 0 <= token < size or token == pad:
+            raise BackendError(
+                "bad_parameter",
+                f"model '{model.name}' cannot be given token {token}"
+                + (": it only pads" if token == pad else f": its dictionary has {size} symbols"),
+                "take the tokens from this model, or from one of the same vocabulary",
+            )
+    return [*tokens, *ids], unknown
+
+
+def _room(model: Model, answer: int) -> int:
+    """Tokens of a prompt that is cut; a language model's leaves room for the answer, but keeps a half."""
+    room = model.max_prompt or 0
+    return max(room + 1 - answer, (room + 1) // 2) if model.causal else room
+
+
+def unknown_words(words: Sequence[str]) -> list[str]:
     """A note on words the dictionary does not hold; the model reads each as the unknown word."""
     if not words:
         return []

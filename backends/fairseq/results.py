@@ -3,12 +3,17 @@
 from collections.abc import Sequence
 from typing import Any
 
+import torch
+from fairseq.utils import extract_hard_alignment
+from torch import Tensor
+
 from backends.fairseq.answer import Answer, visible
 from backends.fairseq.generation import Hypotheses
 from backends.fairseq.load import Model
-from backends.fairseq.nodes import Ends
+from backends.fairseq.nodes import Ends, Node
 from backends.fairseq.plan import Plan
 from backends.fairseq.prompt import Prompt
+from backends.fairseq.teacher import Forced
 from repl.messages import Event, Finished, FinishReason, Hypothesis, Request
 
 
@@ -21,12 +26,14 @@ def finished(
     ends: Sequence[Ends],
     answer: Answer,
     batch: int,
+    padded: int,
 ) -> list[Event]:
     """The steps that complete the best answer, and ``Finished``.
 
     The n-best list of a beam search, best first; of sampling the samples in their order, the first of which
     was shown. ``found`` and ``ends`` are those of each sentence; ``batch`` counts all hypotheses that were
-    decoded together. An end token that the length limit or a stop string forced is not a step.
+    decoded together, ``padded`` is the length of the longest prompt among them.
+    An end token that the length limit or a stop string forced is not a step.
     """
     if plan.seed is None:
         chosen = [(0, hypothesis) for hypothesis in found[0][: request.params.n]]
@@ -36,12 +43,39 @@ def finished(
     best = hypotheses[0]
     path = ends[chosen[0][0]][best.tokens].path()
     _, stopped = visible(model.codec, best.tokens, request.params.stop)
-    reason: FinishReason = "stop" if stopped else "length" if len(path) > prompt.limit else "eos"
+    reason: FinishReason = "eos"
+    if stopped:
+        reason = "stop"
+    elif len(path) > prompt.limit and not prompt.ends:
+        reason = "length"
     events = answer.finish(path if reason == "eos" else path[:-1], best.text)
     return [
         *events,
-        Finished(id=request.id, reason=reason, text=best.text, hypotheses=tuple(hypotheses), batch=batch),
+        Finished(
+            id=request.id,
+            reason=reason,
+            text=best.text,
+            hypotheses=tuple(hypotheses),
+            batch=batch,
+            padded=max(padded, max(len(hypothesis.tokens) for hypothesis in hypotheses)),
+        ),
     ]
+
+
+def of_score(model: Model, source: Sequence[int], nodes: Sequence[Node], attention: Any) -> Hypothesis:
+    """A text that was scored, as fairseq's ``SequenceScorer`` has it: the score is the mean."""
+    tokens = tuple(node.token for node in nodes)
+    scores = tuple(node.search_lp for node in nodes if node.search_lp is not None)
+    text, raw = model.codec.text(tokens), model.codec.raw(tokens)
+    return Hypothesis(
+        text=text,
+        tokens=tokens,
+        score=sum(scores) / len(scores),
+        token_scores=scores,
+        alignment=_alignment(model, source, tokens, attention),
+        raw_text=raw if raw != text else "",
+        attention=_rows(attention),
+    )
 
 
 def _hypothesis(request: Request, model: Model, prompt: Prompt, found: dict[str, Any]) -> Hypothesis:
@@ -49,30 +83,47 @@ def _hypothesis(request: Request, model: Model, prompt: Prompt, found: dict[str,
     tokens = found["tokens"][prompt.start :].tolist()
     text, _ = visible(model.codec, tokens, request.params.stop)
     raw = model.codec.raw(tokens)
+    attention = _attended(model, prompt, tokens, found["attention"])
     return Hypothesis(
         text=text,
         tokens=tuple(tokens),
         score=float(found["score"]),
         token_scores=tuple(found["positional_scores"][prompt.start :].tolist()),
-        alignment=() if model.causal else _alignment(model, prompt, found),
+        alignment=_alignment(model, prompt.ids, tokens, attention),
         raw_text=raw if raw != text else "",
+        attention=_rows(attention) if request.attention else (),
     )
 
 
-def _alignment(model: Model, prompt: Prompt, found: dict[str, Any]) -> tuple[tuple[int, int], ...]:
-    """For each token of the answer the prompt token most attended to, as ``--print-alignment hard``.
+def _attended(model: Model, prompt: Prompt, tokens: Sequence[int], found: Tensor) -> Tensor | None:
+    """The weight of each source token for each of ``tokens``, ``[target, source]``.
 
-    fairseq averages the heads of the decoder's last layer, or takes the head that was trained to align.
+    fairseq averages the heads of the decoder's last layer; a model that was trained to align with the whole
+    answer before it reads it once more.
     """
-    import torch
-    from fairseq.utils import extract_hard_alignment
+    if model.causal:
+        return None
+    if any(getattr(network, "full_context_alignment", False) for network in model.networks):
+        return Forced(model, prompt.ids, [model.begin, *tokens[:-1]]).attention
+    return found.float().T if found.numel() else None
 
-    attention = found["attention"]
-    if not attention.numel():
+
+def _rows(attention: Tensor | None) -> tuple[tuple[float, ...], ...]:
+    return () if attention is None else tuple(map(tuple, attention.tolist()))
+
+
+def _alignment(
+    model: Model, source: Sequence[int], tokens: Sequence[int], attention: Tensor | None
+) -> tuple[tuple[int, int], ...]:
+    """For each token of the answer the prompt token most attended to, as ``--print-alignment hard``."""
+    if attention is None:
         return ()
     dictionary = model.task.target_dictionary
-    source = torch.tensor(prompt.ids)
     pairs = extract_hard_alignment(
-        attention.float().cpu().T, source, found["tokens"].cpu(), dictionary.pad(), dictionary.eos()
+        attention.cpu().clone(),
+        torch.tensor(source),
+        torch.tensor(tokens),
+        dictionary.pad(),
+        dictionary.eos(),
     )
     return tuple((int(source_at), int(target_at)) for source_at, target_at in pairs)

@@ -6,7 +6,7 @@ limits, which fairseq has only for a whole batch, applies the rules that fairseq
 out of the batch without touching the others. The search itself stays fairseq's own.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,6 +15,7 @@ from fairseq.search import Search
 from torch import Tensor
 
 from backends.base import BackendError
+from backends.fairseq import figures
 from backends.fairseq.nodes import Ends, Node, grown
 from backends.fairseq.probe import Probe
 
@@ -52,6 +53,8 @@ class Watch:
     alternatives: int
     """How many to keep for each token; with 0 neither rank nor entropy is computed."""
     rules: tuple[Rule, ...]
+    distributions: bool = False
+    """Keep the whole raw distribution of each token."""
 
 
 class Watcher(Protocol):
@@ -125,7 +128,8 @@ class Watched(Search):  # type: ignore[misc]
             step, lprobs, scores, prev_output_tokens, original_batch_idxs
         )
         if any(step >= self._watch.limits[sentence].start for sentence in self._ids):
-            self._extend(step, self._figures(raw, lprobs, before, found))
+            distribution = figures.wire(raw) if self._watch.distributions else None
+            self._extend(step, found[2].tolist(), self._figures(raw, lprobs, before, found), distribution)
         else:
             self._candidates = [[None] * found[0].shape[1] for _ in self._ids]
         return self._without_dropped(found)
@@ -167,7 +171,7 @@ class Watched(Search):  # type: ignore[misc]
             return
         for place in strange.any(1).nonzero().flatten().tolist():
             sentence = self._ids[place]
-            self._fail(sentence, _not_a_number(max(0, step - self._watch.limits[sentence].start)))
+            self._fail(sentence, not_a_number(max(0, step - self._watch.limits[sentence].start)))
 
     def _restrict(self, step: int, lprobs: Tensor, history: Tensor) -> None:
         """Hold each sentence to its limits and to the rules, as fairseq does where there is but one."""
@@ -201,24 +205,17 @@ class Watched(Search):  # type: ignore[misc]
     def _figures(
         self, raw: Tensor, lprobs: Tensor, before: Tensor | None, found: tuple[Tensor, Tensor, Tensor]
     ) -> list[list[list[float]]]:
-        """For each candidate of each sentence what ``nodes.grown`` reads, with one wait for the device.
-
-        ``before`` is that of ``_check``.
-        """
+        """Of each candidate of each sentence what ``nodes.grown`` reads; ``before`` is that of ``_check``."""
         totals, tokens, beams = found
         sentences, beam, _ = lprobs.shape
         rows = (beams + torch.arange(sentences, device=beams.device)[:, None] * beam).flatten()
-        chosen = raw[rows, tokens.flatten()]
         increments = totals if before is None else totals - before.gather(1, beams)
-        columns = [tokens, beams, totals, increments, chosen, self._processed(lprobs, tokens)]
-        table = torch.stack([column.flatten().double() for column in columns], dim=1)
-        if count := min(self._watch.alternatives, raw.shape[1]):
-            best = raw.topk(count)
-            entropy = torch.special.entr(raw.exp()).sum(-1)
-            rank = (raw[rows] > chosen[:, None]).sum(-1)
-            more = [rank[:, None], entropy[rows][:, None], best.indices[rows], best.values[rows]]
-            table = torch.cat([table, *(column.double() for column in more)], dim=1)
-        return table.view(sentences, -1, table.shape[1]).tolist()  # type: ignore[no-any-return]
+        columns = [tokens, totals, increments, self._processed(lprobs, tokens)]
+        table = figures.table(
+            raw, rows, [column.flatten() for column in columns], self._watch.alternatives or None
+        )
+        size = len(table) // sentences
+        return [table[place : place + size] for place in range(0, len(table), size)]
 
     def _processed(self, lprobs: Tensor, tokens: Tensor) -> Tensor:
         """Log-probabilities in what was chosen from, ``[sentences, candidates]``; NaN where beams compete."""
@@ -230,20 +227,30 @@ class Watched(Search):  # type: ignore[misc]
         rest = lprobs[:, 0]
         return rest.gather(1, tokens) - rest.logsumexp(-1, keepdim=True)
 
-    def _extend(self, step: int, figures: list[list[list[float]]]) -> None:
-        """Grow the trees by one token."""
+    def _extend(
+        self,
+        step: int,
+        beams: list[list[int]],
+        found: list[list[list[float]]],
+        distribution: Callable[[int], bytes] | None,
+    ) -> None:
+        """Grow the trees by one token; ``beams`` says which hypothesis each candidate goes on from."""
         assert self._rows is not None
         self._candidates = []
-        for sentence, rows, candidates in zip(self._ids, self._rows, figures, strict=True):
+        for place, (sentence, rows) in enumerate(zip(self._ids, self._rows, strict=True)):
+            candidates = found[place]
             limits = self._watch.limits[sentence]
             index = step - limits.start
             if index < 0 or sentence in self._dropped:
                 self._candidates.append([None] * len(candidates))
                 continue
             forced = index < limits.forced
-            nodes = [grown(rows[int(columns[1])], columns, forced) for columns in candidates]
+            nodes = []
+            for beam, columns in zip(beams[place], candidates, strict=True):
+                whole = distribution(place * len(rows) + beam) if distribution else b""
+                nodes.append(grown(rows[beam], columns, forced, whole))
             self._candidates.append(list(nodes))
-            possible = [n for n, columns in zip(nodes, candidates, strict=True) if columns[2] != _IMPOSSIBLE]
+            possible = [n for n, columns in zip(nodes, candidates, strict=True) if columns[1] != _IMPOSSIBLE]
             if not possible:
                 self._fail(sentence, _nothing_left(index))
                 continue
@@ -254,7 +261,8 @@ class Watched(Search):  # type: ignore[misc]
                 self._watcher.leads(sentence, possible[0])
 
 
-def _not_a_number(index: int) -> BackendError:
+def not_a_number(index: int) -> BackendError:
+    """The model's output for token ``index`` cannot be used."""
     return BackendError(
         "nan_logits",
         f"the model's output is not a number at token {index}",

@@ -4,7 +4,7 @@ Encoding is that of ``fairseq-interactive``: tokenizer, then BPE, then the dicti
 what a partial answer shows is held back as far as later tokens may still change it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from backends import fingerprint
@@ -68,6 +68,18 @@ class Codec:
         """What further tokens will not take back: no half a character, no space at the end."""
         return self.text(tokens).rstrip(_REPLACEMENT).rstrip()
 
+    def shares(self, tokens: Sequence[int]) -> list[str]:
+        """What each token of a whole answer adds to its text."""
+        return _shares(self.text(tokens), [self.settled(tokens[:end]) for end in range(1, len(tokens))])
+
+    def answer_pieces(self, tokens: Sequence[int]) -> list[bytes]:
+        """The bytes that each token of an answer stands for; joined they are its text."""
+        return self._spoken(self._target, tokens, self.text)
+
+    def prompt_pieces(self, tokens: Sequence[int]) -> list[bytes]:
+        """The same for a prompt; a token without text has its symbol's."""
+        return self._spoken(self._source, tokens, self.prompt)
+
     def raw_prompt(self, tokens: Sequence[int]) -> str:
         """Encoded prompt tokens as symbols, without the marks that ``text`` removes, too."""
         symbols: str = self._source.string(list(tokens), self._remove)
@@ -77,6 +89,20 @@ class Codec:
         """The text of encoded prompt tokens."""
         symbols = self._source.string(list(tokens), self._remove)
         return self._bpe.decode(symbols) if self._bpe is not None else str(symbols)
+
+    def _spoken(
+        self, dictionary: Any, tokens: Sequence[int], decode: Callable[[Sequence[int]], str]
+    ) -> list[bytes]:
+        if not tokens:
+            return []
+        if hasattr(getattr(self._bpe, "bpe", None), "byte_decoder"):  # a token may be part of a character
+            return [self._piece(dictionary[token]) for token in tokens]
+        begun = [decode(tokens[:end]).rstrip(_REPLACEMENT).rstrip() for end in range(1, len(tokens))]
+        silent = (dictionary.bos(), dictionary.eos(), dictionary.pad())
+        return [
+            (dictionary[token] if token in silent else share).encode("utf-8", "replace")
+            for token, share in zip(tokens, _shares(decode(tokens), begun), strict=True)
+        ]
 
     def _encode(self, dictionary: Any, text: str) -> Encoded:
         text = text.encode("utf-8", "replace").decode()
@@ -98,6 +124,17 @@ class Codec:
             if letters is not None:
                 return bytes(inner.byte_decoder[letter] for letter in letters)
         return symbol.encode("utf-8", "replace")
+
+
+def _shares(whole: str, begun: Sequence[str]) -> list[str]:
+    """The parts of a text; ``begun`` is what is known of it after each part but the last."""
+    shares, known = [], ""
+    for visible in (*begun, whole):
+        if not (whole.startswith(visible) and visible.startswith(known)):
+            visible = known
+        shares.append(visible[len(known) :])
+        known = visible
+    return shares
 
 
 def marks(symbols: Sequence[str]) -> str | None:

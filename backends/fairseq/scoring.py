@@ -1,0 +1,109 @@
+"""The task ``score``: a given text after the prompt, each of its tokens as a forced step."""
+
+from collections.abc import Iterator
+
+import torch
+
+from backends.base import BackendError
+from backends.fairseq import figures, results
+from backends.fairseq import prompt as prompts
+from backends.fairseq.answer import step
+from backends.fairseq.load import Model
+from backends.fairseq.nodes import Node, grown
+from backends.fairseq.plan import Plan
+from backends.fairseq.prompt import Source
+from backends.fairseq.search import not_a_number
+from backends.fairseq.started import started
+from backends.fairseq.teacher import Forced
+from repl.messages import Event, Finished, Hypothesis, Request
+
+PART = 8 << 20
+"""Bytes of log-probabilities that are looked at in one go."""
+
+
+def score(model: Model, request: Request) -> Iterator[list[Event]]:
+    """The events of a request, in parts of bounded size; raises ``BackendError`` when it cannot be done.
+
+    The text is read in one pass, so its figures are those of training and of fairseq's ``SequenceScorer``;
+    a beginning that is forced on an answer is read token by token and may differ from them by rounding.
+    """
+    target, unknown = prompts.given(model, request.target_ids, request.target)
+    if request.closing:
+        target.append(model.codec.eos)
+    source = _source(model, request, len(target))
+    before, first = _before(model, request, source, target)
+    notes = prompts.unknown_words(source.unknown + unknown)
+    if not model.causal and request.opening not in ("auto", "eos"):
+        notes.append(f"opening = {request.opening}: no effect, a translation begins with </s>")
+    read = source.ids if model.causal else [*source.ids, model.codec.source_eos]
+    yield [started(model, request, read, source, notes)]
+    forced = Forced(model, read, before) if before else None
+    texts = model.codec.shares(target)
+    nodes: list[Node] = []
+    if first < 0:
+        nodes.append(Node(None, target[0], forced=True))
+        yield [step(request, model.codec, 0, nodes[0], texts[0])]
+    size = max(1, PART // (4 * len(model.codec.pieces)))
+    while forced is not None and len(nodes) < len(target):
+        begun = len(nodes)
+        nodes += _nodes(model, request, forced, target[begun : begun + size], begun, first)
+        yield [step(request, model.codec, i, nodes[i], texts[i]) for i in range(begun, len(nodes))]
+    hypotheses: tuple[Hypothesis, ...] = ()
+    if request.attention and forced is not None:
+        hypotheses = (results.of_score(model, read, nodes, forced.attention),)
+    yield [
+        Finished(
+            id=request.id,
+            reason="done",
+            text=model.codec.text(target),
+            hypotheses=hypotheses,
+            padded=max(len(read), len(before)),
+        )
+    ]
+
+
+def _source(model: Model, request: Request, length: int) -> Source:
+    """The prompt; a language model needs none, but shares its positions between prompt and text."""
+    if not length:
+        raise BackendError("empty_prompt", "there is no text to score", "give at least one word")
+    if length > model.max_target:
+        raise BackendError(
+            "prompt_too_long",
+            f"the text has {length} tokens, model '{model.name}' takes {model.max_target} at most",
+            "score it in parts",
+        )
+    room = model.max_target - length if model.causal else model.max_prompt
+    source = prompts.read(model, request, room)
+    if not source.ids and not model.causal:
+        raise BackendError("empty_prompt", "the prompt is empty", "give the source of the text to score")
+    return source
+
+
+def _before(model: Model, request: Request, source: Source, target: list[int]) -> tuple[list[int], int]:
+    """What the decoder reads, and the position that is about the first token of ``target``: -1 for none."""
+    if not model.causal:
+        return [model.begin, *target[:-1]], 0
+    dictionary = model.task.target_dictionary
+    begin = [model.begin]
+    if not source.ids and request.opening != "auto":
+        begin = {"bos": [dictionary.bos()], "eos": [dictionary.eos()], "none": []}[request.opening]
+    whole = [*begin, *source.ids, *target]
+    return whole[:-1], len(whole) - len(target) - 1
+
+
+def _nodes(
+    model: Model, request: Request, forced: Forced, tokens: list[int], begun: int, first: int
+) -> list[Node]:
+    """The steps of ``tokens``, the first of which has index ``begun``."""
+    at = first + begun
+    plan = Plan.of(request.params, len(model.codec.pieces))
+    raw, searched = forced.thoughts(at, at + len(tokens), plan.temperature, request.params.unkpen)
+    if strange := raw.isnan().any(1).nonzero().flatten().tolist():
+        raise not_a_number(begun + strange[0])
+    rows = torch.arange(len(tokens), device=raw.device)
+    chosen = torch.tensor(tokens, device=raw.device)
+    increments = searched[rows, chosen]
+    columns = [chosen, increments, increments, torch.full_like(increments, torch.nan)]
+    table = figures.table(raw, rows, columns, request.params.logprobs)
+    whole = figures.wire(raw) if request.distributions else None
+    return [grown(None, row, True, whole(place) if whole else b"") for place, row in enumerate(table)]

@@ -1,0 +1,381 @@
+"""The tasks that draw nothing, against fairseq's own scorer and by direct computation."""
+
+from tests.backends.fairseq.support import (
+    FIRST,
+    PROMPTS,
+    SMALL,
+    Library,
+    Told,
+    events,
+    load,
+    request,
+    together,
+    write_model,
+)
+
+# isort: split
+import math
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+from fairseq.sequence_scorer import SequenceScorer
+
+from backends.fairseq import outbox, scoring
+from backends.fairseq.engine import FairseqEngine
+from repl.messages import Event, Failed, Finished, Request, Started, Step
+from repl.readings import Tokenized
+from tests.backends.fairseq.test_figures import full_pass
+
+TARGET = "w3 w9 w3 w0 w11"
+
+
+def scored(prompt: str = FIRST, target: str = TARGET, number: int = 1, **more: Any) -> Request:
+    params = more.pop("params", {})
+    plain = request(prompt, number=number, **params)
+    return msgspec.structs.replace(plain, task="score", target=target, **more)
+
+
+def ids(text: str) -> list[int]:
+    return [4 + int(word[1:]) for word in text.split()]
+
+
+def by_library(library: Library, prompt: str, target: list[int]) -> list[float]:
+    """What fairseq's own scorer gives each token."""
+    source = library.task.source_dictionary.encode_line(prompt, add_if_not_exist=False).long()[None]
+    sample = {
+        "net_input": {
+            "src_tokens": source,
+            "src_lengths": torch.tensor([source.shape[1]]),
+            "prev_output_tokens": torch.tensor([[2, *target[:-1]]]),
+        },
+        "target": torch.tensor([target]),
+    }
+    ((found,),) = SequenceScorer(library.task.target_dictionary).generate(library.networks, sample)
+    assert found["tokens"].tolist() == target
+    scores: list[float] = found["positional_scores"].tolist()
+    return scores
+
+
+@pytest.mark.parametrize("closing", [False, True])
+def test_scores_are_those_of_fairseqs_scorer(engine: FairseqEngine, library: Library, closing: bool) -> None:
+    for prompt in PROMPTS:
+        told = Told(engine, scored(prompt, closing=closing, params={"logprobs": 3}))
+        target = ids(TARGET) + [2] * closing
+        wanted = by_library(library, prompt, target)
+        assert told.tokens == target
+        assert [step.search_lp for step in told.steps] == pytest.approx(wanted, abs=1e-5)
+        raw = full_pass(library, prompt, target)
+        for step, row in zip(told.steps, raw, strict=True):
+            assert step.forced and step.proc_lp is None
+            assert step.raw_lp == pytest.approx(float(row[step.token]), abs=1e-5)
+            assert step.rank == int((row > row[step.token]).sum())
+            assert step.entropy == pytest.approx(float(-(row.exp() * row).sum()), abs=1e-4)
+            assert [token for token, _, _ in step.top] == row.topk(3).indices.tolist()
+        assert (told.finished.reason, told.finished.text) == ("done", TARGET)
+        assert told.finished.padded == max(len(prompt.split()) + 1, len(target))
+
+
+def test_an_ensembles_score_is_that_of_the_mean(translation: Path) -> None:
+    other = translation.with_name("other.pt")
+    library = Library(translation, other)
+    told = Told(load(f"{translation}:{other}"), scored(closing=True))
+    wanted = by_library(library, FIRST, [*ids(TARGET), 2])
+    assert [step.raw_lp for step in told.steps] == pytest.approx(wanted, abs=1e-5)
+    single = [
+        [s.raw_lp for s in Told(load(path), scored(closing=True)).steps] for path in (translation, other)
+    ]
+    by_hand = [math.log((math.exp(a or 0) + math.exp(b or 0)) / 2) for a, b in zip(*single, strict=True)]
+    assert by_hand == pytest.approx(wanted, abs=1e-5)
+
+
+@pytest.mark.parametrize("architecture", SMALL)
+def test_every_family_scores_what_it_would_have_generated(architecture: str, tmp_path: Path) -> None:
+    engine = load(write_model(tmp_path, architecture, scale=1.5))
+    for params in ({}, {"temperature": 0.6, "beam": 2, "unkpen": 0.5}):
+        answer = Told(engine, request(FIRST, logprobs=2, **params))
+        told = Told(
+            engine, scored(target="", target_ids=tuple(answer.tokens), params={"logprobs": 2, **params})
+        )
+        for name in ("raw_lp", "search_lp", "entropy"):
+            figures = [[getattr(step, name) for step in one.steps] for one in (told, answer)]
+            assert figures[0] == pytest.approx(figures[1], abs=1e-3), name
+        assert [step.text for step in told.steps] == [step.text for step in answer.steps]
+
+
+def test_a_language_models_text_needs_no_prompt(causal: FairseqEngine, causal_library: Library) -> None:
+    (network,) = causal_library.networks
+
+    def wanted(before: list[int], first: int) -> list[float]:
+        rows = torch.log_softmax(network(torch.tensor([before]))[0][0].detach(), -1)
+        return [float(rows[first + i, token]) for i, token in enumerate(ids(TARGET)[-len(rows) + first :])]
+
+    target = ids(TARGET)
+    for opening, begin in (("auto", [2]), ("eos", [2]), ("bos", [0])):
+        told = Told(causal, scored("", opening=opening))
+        assert [s.raw_lp for s in told.steps] == pytest.approx(wanted([*begin, *target[:-1]], 0), abs=1e-5)
+        assert told.started.prompt_ids == ()
+    told = Told(causal, scored("", opening="none"))
+    assert told.tokens == target
+    assert (told.steps[0].raw_lp, told.steps[0].rank) == (None, None)
+    assert [s.raw_lp for s in told.steps[1:]] == pytest.approx(wanted(target[:-1], 0), abs=1e-5)
+    told = Told(causal, scored("w1 w2", opening="none"))  # what it begins with matters without a prompt only
+    assert [s.raw_lp for s in told.steps] == pytest.approx(wanted([2, 5, 6, *target[:-1]], 2), abs=1e-5)
+    (lone,) = Told(causal, scored("", target="w4", opening="none")).steps
+    assert (lone.token, lone.raw_lp) == (8, None)
+
+
+def test_score_of_parts_is_the_score_of_the_whole(causal: FairseqEngine) -> None:
+    whole = Told(causal, scored("w1", target="w2 w3 w4 w5", closing=True))
+    first = Told(causal, scored("w1", target="w2 w3"))
+    second = Told(causal, scored("w1 w2 w3", target="w4 w5", closing=True))
+    parts = [step.raw_lp for told in (first, second) for step in told.steps]
+    assert [step.raw_lp for step in whole.steps] == pytest.approx(parts, abs=1e-5)
+
+
+def test_tokens_come_before_text(engine: FairseqEngine) -> None:
+    told = Told(engine, scored(target="w3 w0", target_ids=(4, 5)))
+    assert told.tokens == [4, 5, *ids("w3 w0")]
+
+
+def test_what_cannot_be_scored_says_why(engine: FairseqEngine, causal: FairseqEngine) -> None:
+    long = " ".join(["w1"] * 25)
+
+    def error(model: FairseqEngine, asked: Request) -> tuple[str, str]:
+        *_, last = events(model, asked)
+        assert isinstance(last, Failed) and last.error.hint
+        return last.error.kind, last.error.message
+
+    assert error(engine, scored(target="")) == ("empty_prompt", "there is no text to score")
+    assert error(engine, scored("")) == ("empty_prompt", "the prompt is empty")
+    assert error(engine, scored(target=long)) == (
+        "prompt_too_long",
+        "the text has 25 tokens, model 'tiny' takes 24 at most",
+    )
+    assert error(engine, scored(target="", target_ids=(99,)))[0] == "bad_parameter"
+    assert "only pads" in error(engine, scored(target="", target_ids=(1,)))[1]
+    words = " ".join(["w2"] * 22)
+    kind, message = error(causal, scored(words))
+    assert kind == "prompt_too_long" and "19 at most" in message
+    cut = Told(causal, scored(words, params={"truncate": "left"}))
+    assert (cut.started.truncated, len(cut.started.prompt_ids), cut.tokens) == (3, 19, ids(TARGET))
+    assert len(Told(engine, scored(target=" ".join(["w1"] * 24))).steps) == 24
+    unknown = msgspec.structs.replace(scored(), task="lens")
+    assert error(engine, unknown)[0] == "unsupported"
+
+
+def test_nan_is_an_error_of_the_text_alone(tmp_path: Path) -> None:
+    engine = load(write_model(tmp_path))
+    decoder = engine._model.networks[0].decoder
+    decoder.embed_tokens.weight.data[ids("w9")[0]] = torch.nan
+    *_, last = events(engine, scored())
+    assert isinstance(last, Failed)
+    assert (last.error.kind, "at token 0" in last.error.message) == ("nan_logits", True)
+    decoder.embed_tokens.weight.data.nan_to_num_()
+    assert Told(engine, scored(target="w3 w0")).tokens == ids("w3 w0")
+
+
+# -- whole distributions -----------------------------------------------------------------------------------
+
+
+def distribution(step: Step) -> np.ndarray[Any, Any]:
+    return np.frombuffer(step.distribution, "<f4")
+
+
+def test_whole_distributions_come_where_they_are_asked_for(
+    engine: FairseqEngine, causal: FairseqEngine, library: Library
+) -> None:
+    requests = [
+        msgspec.structs.replace(request(FIRST, **params), distributions=True)
+        for params in ({}, {"beam": 3, "n": 2}, {"temperature": 1.2, "seed": 3, "top_k": 2})
+    ]
+    for asked in [scored(distributions=True, closing=True), *requests]:
+        told = Told(engine, asked)
+        raw = full_pass(library, FIRST, told.tokens)
+        for step, row in zip(told.steps, raw, strict=True):
+            assert distribution(step) == pytest.approx(row.numpy(), abs=1e-4)
+            assert distribution(step)[step.token] == pytest.approx(step.raw_lp)
+            assert np.exp(distribution(step).astype(float)).sum() == pytest.approx(1, abs=1e-5)
+        assert told.started.prompt_pieces == (b"w1", b" w2", b" w3", b"</s>")
+    told = Told(causal, msgspec.structs.replace(request(FIRST), distributions=True))
+    assert all(len(step.distribution) == 4 * 24 for step in told.steps)
+    plain = Told(engine, request(FIRST))
+    assert not any(step.distribution for step in plain.steps) and plain.started.prompt_pieces == ()
+
+
+def test_distributions_are_sent_in_portions(engine: FairseqEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    portion = 3 * 4 * 24
+    monkeypatch.setattr(outbox, "PORTION", portion)
+    monkeypatch.setattr(scoring, "PART", portion)
+    requests = [
+        scored(distributions=True, closing=True),
+        msgspec.structs.replace(request(FIRST, number=2, beam=4), distributions=True),
+        msgspec.structs.replace(request("w7", number=3, beam=4), distributions=True),
+    ]
+    alone = [Told(engine, one) for one in requests]
+    for one in requests:
+        engine.admit(one)
+    heard: dict[int, list[Event]] = {1: [], 2: [], 3: []}
+    while not all(told and isinstance(told[-1], Finished) for told in heard.values()):
+        produced = engine.step()
+        assert sum(len(e.distribution) for e in produced if isinstance(e, Step)) <= portion
+        for event in produced:
+            heard[event.id].append(event)
+    for told, its in zip(heard.values(), alone, strict=True):
+        assert Told.of(told).tokens == its.tokens
+
+
+def test_what_is_held_back_of_a_cancelled_request_is_never_sent(
+    engine: FairseqEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "PORTION", 4 * 24)
+    engine.admit(scored(distributions=True))
+    assert [type(event) for event in engine.step()] == [Started]
+    assert [type(event) for event in engine.step()] == [Step]
+    engine.cancel(1)
+    assert not list(engine.step()) and not engine._outbox and not engine._lookups
+
+
+# -- beside generation -------------------------------------------------------------------------------------
+
+
+def test_scoring_and_generating_take_turns(engine: FairseqEngine) -> None:
+    requests = [request(FIRST, number=1, beam=3, min_new=10)]
+    requests += [scored(prompt, number=2 + place) for place, prompt in enumerate(PROMPTS * 4)]
+    alone = [Told(engine, one) for one in requests]
+    order: list[int] = []
+    for one in requests:
+        engine.admit(one)
+    heard: dict[int, list[Event]] = {one.id: [] for one in requests}
+    while not all(told and isinstance(told[-1], Finished) for told in heard.values()):
+        for event in engine.step():
+            heard[event.id].append(event)
+            order.append(event.id)
+    for told, its in zip(heard.values(), alone, strict=True):
+        ours = Told.of(told)
+        assert ours.tokens == its.tokens
+        assert [s.search_lp for s in ours.steps] == pytest.approx([s.search_lp for s in its.steps], abs=1e-5)
+    first, last = order.index(1), len(order) - 1 - order[::-1].index(1)
+    assert len(set(order[first:last])) > 3, "nothing was scored while the answer grew"
+    assert set(order[:last]) != {one.id for one in requests}, "the answer waited for all scores"
+
+
+def test_the_exact_lane_gives_equal_bits_whatever_runs_beside(
+    engine: FairseqEngine, causal: FairseqEngine
+) -> None:
+    for model in (engine, causal):
+        exact = [
+            msgspec.structs.replace(one, lane="exact", distributions=True)
+            for one in (
+                scored(closing=True, number=1),
+                request(FIRST, number=2, logprobs=3),
+                request(FIRST, number=3, beam=3, n=3),
+                request(FIRST, number=4, temperature=1.1, seed=3),
+            )
+        ]
+        alone = [Told(model, one) for one in exact]
+        crowd = [request(" ".join(["w3"] * (1 + n % 5)), number=10 + n, beam=1 + n % 3) for n in range(9)]
+        crowd += [scored("w2", number=30)]
+        heard = [Told.of(told) for told in together(model, [*crowd, *exact])[-4:]]
+        for ours, its in zip(heard, alone, strict=True):
+            assert ours.steps == its.steps  # to the last bit
+            assert ours.finished == its.finished
+
+
+# -- beginnings as tokens ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "params", [{}, {"temperature": 1.3, "seed": 4}, {"temperature": 1.3, "seed": 4, "top_p": 0.7}], ids=str
+)
+@pytest.mark.parametrize("kind", ["seq2seq", "causal"])
+def test_a_branch_on_the_token_that_was_chosen_is_its_parent(
+    engine: FairseqEngine, causal: FairseqEngine, params: dict[str, Any], kind: str
+) -> None:
+    model = engine if kind == "seq2seq" else causal
+    asked = msgspec.structs.replace(request(FIRST, **params), lane="exact")
+    parent = Told(model, asked)
+    for length in range(1, len(parent.steps) + 1):
+        child = Told(model, msgspec.structs.replace(asked, prefix_ids=tuple(parent.tokens[:length])))
+        assert child.tokens == parent.tokens
+        assert [step.forced for step in child.steps] == [i < length for i in range(len(parent.steps))]
+        for name in ("raw_lp", "search_lp", "text"):
+            assert [getattr(s, name) for s in child.steps] == [getattr(s, name) for s in parent.steps]
+        assert child.steps[0].proc_lp is None
+        assert (child.finished.text, child.finished.reason) == (parent.finished.text, parent.finished.reason)
+
+
+def test_a_branch_on_another_token_goes_its_own_way(engine: FairseqEngine, library: Library) -> None:
+    for beam in (1, 3):
+        parent = Told(engine, request(FIRST, logprobs=2, beam=beam))
+        second = parent.steps[1].top[1][0]
+        begun = (parent.tokens[0], second)
+        child = Told(engine, msgspec.structs.replace(request(FIRST, beam=beam), prefix_ids=begun))
+        words = engine._model.codec.raw(begun)
+        wanted = library.generate(FIRST, prefix=words, beam=beam, max_len_b=12)[0][0]
+        assert list(child.finished.hypotheses[0].tokens) == wanted["tokens"].tolist()
+
+
+@pytest.mark.parametrize("beam", [1, 3])
+def test_an_answer_may_be_made_to_end(engine: FairseqEngine, library: Library, beam: int) -> None:
+    asked = msgspec.structs.replace(request(FIRST, beam=beam, n=beam), prefix_ids=(7, 8, 2))
+    told = Told(engine, asked)
+    assert (told.tokens, told.finished.reason, told.text) == ([7, 8, 2], "eos", "w3 w4")
+    wanted = by_library(library, FIRST, [7, 8, 2])
+    (only,) = told.finished.hypotheses
+    assert only.token_scores == pytest.approx(wanted, abs=1e-5)
+    assert only.score == pytest.approx(sum(wanted) / 3, abs=1e-5)
+    beside = together(
+        engine, [msgspec.structs.replace(asked, id=2), request(FIRST, number=3, beam=beam, n=beam)]
+    )
+    assert Told.of(beside[0]).finished.text == "w3 w4"
+
+
+@pytest.mark.parametrize(
+    ("tokens", "said"),
+    [((5, 2, 6), "end token and more"), ((1,), "only pads"), ((24,), "24 symbols"), ((-1,), "token -1")],
+)
+def test_impossible_beginnings_are_refused(engine: FairseqEngine, tokens: tuple[int, ...], said: str) -> None:
+    *_, last = events(engine, msgspec.structs.replace(request(FIRST), prefix_ids=tokens))
+    assert isinstance(last, Failed)
+    assert last.error.kind == "bad_parameter" and said in last.error.message
+
+
+def test_tokens_of_a_beginning_come_before_its_text(engine: FairseqEngine) -> None:
+    told = Told(engine, msgspec.structs.replace(request(FIRST, prefix="w9"), prefix_ids=(4, 5)))
+    assert told.tokens[:3] == [4, 5, 13]
+
+
+# -- tokens ------------------------------------------------------------------------------------------------
+
+
+def tokenized(engine: FairseqEngine, **more: Any) -> Tokenized:
+    plain = Request(id=1, model="tiny", prompt=more.pop("prompt", ""), params=request("").params)
+    heard = list(events(engine, msgspec.structs.replace(plain, task="tokenize", **more)))
+    assert [type(event) for event in heard] == [Started, Finished]
+    last = heard[-1]
+    assert isinstance(last, Finished) and last.reason == "done"
+    assert isinstance(last.reading, Tokenized)
+    return last.reading
+
+
+def test_text_as_tokens(engine: FairseqEngine, causal: FairseqEngine) -> None:
+    for model in (engine, causal):
+        for side in ("prompt", "target"):
+            read = tokenized(model, **{side: "w1  Paris w3"})
+            assert read.ids == (5, 3, 7)
+            assert read.unknown == (False, True, False)
+            assert read.decoded == "w1 <unk> w3"
+            assert read.pieces == (b"w1", b" <unk>", b" w3")
+    assert tokenized(engine, prompt=" ".join(["w1"] * 100)).ids == (5,) * 100
+    assert tokenized(engine, prompt="").ids == ()
+
+
+def test_what_it_can_do_is_told(engine: FairseqEngine, causal: FairseqEngine) -> None:
+    for model in (engine, causal):
+        assert model.capabilities.tasks == ("generate", "score", "tokenize")
+        assert model.capabilities.distributions
+    assert engine.capabilities.attention and not causal.capabilities.attention
