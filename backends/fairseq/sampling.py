@@ -4,9 +4,7 @@ fairseq draws from torch's global generator, so an answer depends on all that wa
 noise is keyed by (seed, sample, position, token), see ``backends.noise``: the same everywhere, in any batch.
 """
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -15,33 +13,7 @@ from fairseq.search import Search
 from torch import Tensor
 
 from backends import noise
-
-
-@dataclass(frozen=True)
-class Cut:
-    """Which tokens may be drawn; 0, 1 and 0 let all through."""
-
-    top_k: int = 0
-    top_p: float = 1.0
-    min_p: float = 0.0
-
-    def __call__(self, lprobs: Tensor) -> Tensor:
-        """``lprobs`` ``[rows, vocab]``, ``-inf`` at what is cut off, by top_k, then top_p, then min_p.
-
-        Each looks at the renormalised rest of the one before it. Tokens that tie with the k-th stay.
-        """
-        if self.top_k:
-            least = lprobs.topk(min(self.top_k, lprobs.shape[-1])).values[:, -1:]
-            lprobs = lprobs.masked_fill(lprobs < least, float("-inf"))
-        if self.top_p < 1:
-            ranked, order = lprobs.softmax(-1).sort(descending=True, stable=True)
-            before = ranked.cumsum(-1) - ranked
-            outside = (before >= self.top_p).scatter(-1, order, before >= self.top_p)
-            lprobs = lprobs.masked_fill(outside, float("-inf"))
-        if self.min_p:
-            least = lprobs.max(-1, keepdim=True).values + math.log(self.min_p)
-            lprobs = lprobs.masked_fill(lprobs < least, float("-inf"))
-        return lprobs
+from backends.cut import Cut
 
 
 class Draws(NamedTuple):
