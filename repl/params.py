@@ -5,7 +5,7 @@ Front ends and configuration speak these names only. A backend declares how it s
 """
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
 
 import msgspec
@@ -30,6 +30,12 @@ class Params(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     seed: int | None = None
     logprobs: int = 0
     truncate: Literal["off", "left", "right"] = "off"
+    typical_p: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    logit_bias: tuple[str, ...] = ()
+    ban: tuple[str, ...] = ()
+    stop_tokens: tuple[str, ...] = ()
 
 
 Value = float | int | str | tuple[str, ...] | None
@@ -39,7 +45,8 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     """One name of the vocabulary."""
 
     name: str
-    kind: Literal["int", "float", "strings", "choice"]
+    kind: Literal["int", "float", "strings", "tokens", "biases", "choice"]
+    """``tokens`` are texts, or ids as ``#50256``; ``biases`` are such with ``=`` and a number after them."""
     help: str
     low: float | None = None
     high: float | None = None
@@ -60,6 +67,10 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
             return "one of " + ", ".join(self.choices)
         if self.kind == "strings":
             return "text; several separated by commas, \\n for a new line, or 'none'"
+        if self.kind == "tokens":
+            return "words, or token ids as #50256; several separated by commas, or 'none'"
+        if self.kind == "biases":
+            return "word=NUMBER or #ID=NUMBER; several separated by commas, or 'none'"
         what = "a whole number" if self.kind == "int" else "a number"
         if self.low is not None:
             what += f" above {self.low:g}" if self.low_open else f" of at least {self.low:g}"
@@ -139,8 +150,64 @@ PARAMETERS: Mapping[str, Parameter] = {
             choices=("off", "left", "right"),
             help="which end of a too long prompt to cut",
         ),
+        Parameter(
+            name="typical_p",
+            kind="float",
+            low=0,
+            high=1,
+            low_open=True,
+            help="draw from the tokens whose surprisal is nearest the mean, up to this probability",
+        ),
+        Parameter(
+            name="presence_penalty",
+            kind="float",
+            low=-100,
+            high=100,
+            help="taken off the logit of each token the answer has already",
+        ),
+        Parameter(
+            name="frequency_penalty",
+            kind="float",
+            low=-100,
+            high=100,
+            help="taken off a token's logit for each time the answer has it already",
+        ),
+        Parameter(name="logit_bias", kind="biases", help="added to the logit of words or tokens"),
+        Parameter(name="ban", kind="tokens", help="words or tokens that may not be written"),
+        Parameter(name="stop_tokens", kind="tokens", help="tokens that end the answer, beside its end token"),
     )
 }
+
+
+def token_id(word: str) -> int | None:
+    """The id that ``#50256`` stands for; None for a word."""
+    digits = word.removeprefix("#")
+    return int(digits) if digits != word and digits.isascii() and digits.isdigit() else None
+
+
+def bias(item: str) -> tuple[str, float]:
+    """The word and the number of ``word=2.5``; ``ValueError`` for anything else."""
+    word, _, amount = item.rpartition("=")
+    value = float(amount)
+    if not word or value != value or abs(value) == float("inf"):
+        raise ValueError(item)
+    return word, value
+
+
+def _is_bias(item: str) -> bool:
+    try:
+        bias(item)
+    except ValueError:
+        return False
+    return True
+
+
+_WELL_FORMED: Mapping[str, Callable[[str], bool]] = {
+    "strings": bool,
+    "tokens": lambda item: item != "#" and (not item.startswith("#") or token_id(item) is not None),
+    "biases": _is_bias,
+}
+"""The kinds that hold several texts, and what each of them must be."""
 
 
 class ParamError(ValueError):
@@ -163,9 +230,13 @@ def check(name: str, value: object) -> Value:
     if value is None and p.optional:
         return None
     fault = ParamError(f"{p.name} = {value!r} is not allowed: it must be {p.allowed()}")
-    if p.kind == "strings":
+    if p.kind in ("strings", "tokens", "biases"):
+        if p.kind == "biases" and isinstance(value, dict):
+            value = [f"{word}={amount}" for word, amount in value.items()]
         items = [value] if isinstance(value, str) else value
         if not isinstance(items, list | tuple) or not all(isinstance(s, str) and s for s in items):
+            raise fault
+        if not all(_WELL_FORMED[p.kind](item) for item in items):
             raise fault
         return tuple(items)
     if p.kind == "choice":
@@ -193,9 +264,9 @@ def parse(name: str, text: str) -> Value:
     text = text.strip()
     if p.kind == "choice":
         return check(name, text.lower())
-    if text.lower() == "none" and (p.optional or p.kind == "strings"):
+    if text.lower() == "none" and (p.optional or p.kind in _WELL_FORMED):
         return None if p.optional else ()
-    if p.kind == "strings":
+    if p.kind in _WELL_FORMED:
         parts = [part.replace("\\n", "\n").replace("\\t", "\t") for part in text.split(",")]
         return check(name, [part for part in parts if part])
     try:

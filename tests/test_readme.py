@@ -17,6 +17,7 @@ README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8"
 PARSERS = {
     None: arguments.opening("0"),
     "run": arguments.run(),
+    "records": arguments.records(),
     "fairseq-interactive": flags.parser(),
     "bench": arguments.bench(list(bench.BENCHES)),
     "doctor": arguments.doctor(),

@@ -51,6 +51,12 @@ class HuggingFace:
         "stop": Support("exact", "stop_strings", "the stop string itself is cut off"),
         "seed": Support("exact", "none; generate uses torch's global generator", "the keyed sampler's own"),
         "logprobs": Support("exact", "output_logits"),
+        "typical_p": Support("exact", "typical_p", "of what min_p left; no effect under beams"),
+        "presence_penalty": Support("exact", "", "as OpenAI's; the prompt does not count"),
+        "frequency_penalty": Support("exact", "", "as OpenAI's; the prompt does not count"),
+        "logit_bias": Support("exact", "sequence_bias", "on a word's last token, with and without a space"),
+        "ban": Support("exact", "bad_words_ids", "a word with and without a space before it"),
+        "stop_tokens": Support("exact", "eos_token_id", "the token itself is not shown"),
         "truncate": Support("exact", "", "a conversation loses its oldest turns first"),
     }
 

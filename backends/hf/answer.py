@@ -32,12 +32,14 @@ class Row:
         self.processors = processors(params, model.fixed, len(before), prompt.limit)
         self.warp = None
         if params.temperature > 0:
-            self.warp = Warp(params.temperature, params.top_k, params.top_p, params.min_p)
+            warp = (params.temperature, params.top_k, params.top_p, params.min_p, params.typical_p)
+            self.warp = Warp(*warp)
         self.alternatives = params.logprobs
         self._min_new = params.min_new
         self._request = request
         self._codec = model.codec
         self._eos = model.fixed.eos
+        self._stops = model.fixed.wording.ends(params)
         self._limit = prompt.limit
         self._noise = (seed, sample)
         self._writer = writer(model, request, prompt)
@@ -50,7 +52,7 @@ class Row:
     @property
     def forbidden(self) -> Sequence[int]:
         """See ``sampling.Draws``."""
-        return self._eos if len(self.tokens) < self._min_new else ()
+        return (*self._eos, *self._stops) if len(self.tokens) < self._min_new else ()
 
     @property
     def noise_key(self) -> tuple[int, int, int]:
@@ -66,9 +68,12 @@ class Row:
             self.reason = "eos"
         elif len(self.tokens) >= self._limit:
             self.reason = "length"
-        text, stopped = self._writer.push(token, last=self.reason is not None)
-        if stopped:
+        if token in self._stops and not forced:
             self.reason = "stop"
+            text = self._writer.end()
+        else:
+            text, stopped = self._writer.push(token, last=self.reason is not None)
+            self.reason = "stop" if stopped else self.reason
         return step(self._request, self._codec.piece, index, choice, text, forced=forced)
 
     def hypothesis(self) -> Hypothesis:

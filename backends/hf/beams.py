@@ -26,7 +26,7 @@ from backends.hf.text import Writer
 from repl.messages import Event, Finished, FinishReason, Hypothesis, Request, Rewound, Started
 from repl.params import changed
 
-_WITHOUT_EFFECT = ("temperature", "top_k", "top_p", "min_p")
+_WITHOUT_EFFECT = ("temperature", "top_k", "top_p", "min_p", "typical_p")
 
 
 @dataclass(slots=True, eq=False)
@@ -93,6 +93,8 @@ class BeamSearch:
         self._model = model
         self._rows: Rows | None = None
         self._processors = processors(params, model.fixed, len(before), prompt.limit)
+        self._stops = model.fixed.wording.ends(params)
+        self._ends = (*model.fixed.eos, *self._stops)
         self._beams = [_Beam(None, 0.0, list(before), writer(model, request, prompt))]
         self._tokens: Tensor | None = None
         self._written = 0
@@ -151,11 +153,11 @@ class BeamSearch:
         params = self.request.params
         lps = logits.log_softmax(-1)
         early = self._written + len(self.prompt.forced) < params.min_new
-        scores = forbid(lps, [self._model.fixed.eos] * len(self._beams))[0] if early else lps
+        scores = forbid(lps, [self._ends] * len(self._beams))[0] if early else lps
         if self._processors:
             scores = apply(self._processors, [beam.history for beam in self._beams], scores)
         totals = scores + scores.new_tensor([beam.total for beam in self._beams])[:, None]
-        count = max(2, 1 + len(self._model.fixed.eos)) * params.beam
+        count = max(2, 1 + len(self._ends)) * params.beam
         best = totals.flatten().topk(min(count, totals.numel()))
         beam, token = best.indices // lps.shape[1], best.indices % lps.shape[1]
         columns = [beam, token, lps[beam, token], scores[beam, token], best.values]
@@ -191,8 +193,11 @@ class BeamSearch:
             if token in self._model.fixed.eos:
                 reason = "eos"
             writer = beam.writer.fork()
-            text, stopped = writer.push(token, last=reason is not None)
-            reason = "stop" if stopped else reason
+            if token in self._stops:
+                text, reason = writer.end(), "stop"
+            else:
+                text, stopped = writer.push(token, last=reason is not None)
+                reason = "stop" if stopped else reason
             node = Node(beam.node, candidate.choice, text, candidate.search_lp)
             if reason is None and len(beams) < params.beam:
                 beams.append(_Beam(node, candidate.total, [*beam.history, token], writer))

@@ -24,7 +24,7 @@ def narrow(scores: Tensor, warp: Warp) -> tuple[Tensor, Tensor] | None:
     transformers'.
     """
     restricts = warp.top_k or warp.top_p < 1 or warp.min_p
-    if not restricts or warp.top_k >= COUNT or scores.shape[-1] < 4 * COUNT:
+    if not restricts or warp.typical_p < 1 or warp.top_k >= COUNT or scores.shape[-1] < 4 * COUNT:
         return None
     scores = scores / warp.temperature
     values, ids = scores.topk(COUNT)

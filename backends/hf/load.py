@@ -19,6 +19,7 @@ from backends.hf.model import Model
 from backends.hf.processors import Fixed
 from backends.hf.seq2seq import decoder_start
 from backends.hf.text import Codec
+from backends.hf.wording import Wording
 from repl.messages import Capabilities, ModelSpec
 
 DTYPES = {
@@ -198,7 +199,13 @@ def _model(spec: ModelSpec, network: Any, codec: Codec, rows: RowsChoice, option
         prefill_tokens=options.prefill_tokens,
         cache_tokens=options.cache_tokens or capacity(rows.make, network.device),
         # GPT-2 and its kin use one token as both; a penalty on it would only make answers longer.
-        fixed=Fixed(generation, ends, None if unknown in ends else unknown, network.device),
+        fixed=Fixed(
+            generation,
+            ends,
+            None if unknown in ends else unknown,
+            network.device,
+            Wording(codec, network.config.get_text_config().vocab_size),
+        ),
         start=decoder_start(network) if network.config.is_encoder_decoder else (),
         context=context,
         max_prompt=max_prompt,

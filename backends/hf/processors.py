@@ -15,6 +15,7 @@ from transformers import (
     ForcedBOSTokenLogitsProcessor,
     ForcedEOSTokenLogitsProcessor,
     InfNanRemoveLogitsProcessor,
+    LogitsProcessor,
     LogitsProcessorList,
     MinPLogitsWarper,
     NoBadWordsLogitsProcessor,
@@ -26,8 +27,10 @@ from transformers import (
     TemperatureLogitsWarper,
     TopKLogitsWarper,
     TopPLogitsWarper,
+    TypicalLogitsWarper,
 )
 
+from backends.hf.wording import Wording
 from repl.params import Params
 
 
@@ -38,6 +41,7 @@ class Warp(NamedTuple):
     top_k: int
     top_p: float
     min_p: float
+    typical_p: float = 1.0
 
 
 class Fixed(NamedTuple):
@@ -48,6 +52,27 @@ class Fixed(NamedTuple):
     eos: tuple[int, ...]
     unknown: int | None
     device: Any
+    wording: Wording
+
+
+class WrittenPenalty(LogitsProcessor):  # type: ignore[misc]
+    """Presence and frequency penalties, over what the answer has written and not its prompt.
+
+    As OpenAI's API defines them: ``logit - presence * (count > 0) - frequency * count``.
+    """
+
+    def __init__(self, presence: float, frequency: float, begin: int) -> None:
+        self._presence = presence
+        self._frequency = frequency
+        self._begin = begin
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """``input_ids`` is ``[rows, length]``, ``scores`` ``[rows, vocab]``."""
+        written = input_ids[:, self._begin :]
+        counts = torch.zeros_like(scores).scatter_add_(
+            1, written, torch.ones_like(written, dtype=scores.dtype)
+        )
+        return scores - self._frequency * counts - self._presence * (counts > 0)
 
 
 def processors(params: Params, fixed: Fixed, begin: int, limit: int) -> LogitsProcessorList:
@@ -64,11 +89,14 @@ def processors(params: Params, fixed: Fixed, begin: int, limit: int) -> LogitsPr
         chain.append(SequenceBiasLogitsProcessor(bias))
     if params.repetition_penalty != 1:
         chain.append(RepetitionPenaltyLogitsProcessor(params.repetition_penalty))
+    if params.presence_penalty or params.frequency_penalty:
+        chain.append(WrittenPenalty(params.presence_penalty, params.frequency_penalty, begin))
     if params.no_repeat_ngram:
         chain.append(NoRepeatNGramLogitsProcessor(params.no_repeat_ngram))
     eos = torch.tensor(fixed.eos, device=device) if fixed.eos else None
-    if own.bad_words_ids:
-        chain.append(NoBadWordsLogitsProcessor(own.bad_words_ids, eos))
+    banned = [*(own.bad_words_ids or ()), *fixed.wording.banned(params)]
+    if banned:
+        chain.append(NoBadWordsLogitsProcessor(banned, eos))
     if own.forced_bos_token_id is not None:
         chain.append(ForcedBOSTokenLogitsProcessor(own.forced_bos_token_id))
     if own.forced_eos_token_id is not None:
@@ -95,6 +123,8 @@ def warpers(warp: Warp) -> LogitsProcessorList:
         chain.append(TopPLogitsWarper(warp.top_p))
     if warp.min_p:
         chain.append(MinPLogitsWarper(warp.min_p))
+    if warp.typical_p < 1:
+        chain.append(TypicalLogitsWarper(warp.typical_p))
     return chain
 
 
@@ -103,6 +133,8 @@ def _bias(params: Params, fixed: Fixed) -> dict[tuple[int, ...], float]:
     if isinstance(own, list):
         own = {tuple(tokens): value for tokens, value in own}
     bias = {tuple(tokens): float(value) for tokens, value in own.items()}
+    for tokens, value in fixed.wording.biases(params).items():
+        bias[tokens] = bias.get(tokens, 0.0) + value
     if params.unkpen and fixed.unknown is not None:
         bias[(fixed.unknown,)] = bias.get((fixed.unknown,), 0.0) - params.unkpen
     return bias

@@ -179,6 +179,12 @@ class Writer:
         self.text += text
         return text, stopped
 
+    def end(self) -> str:
+        """What is left to show of an answer that ends before the next token."""
+        text, _ = self._scanner.push(self._stream.flush(), last=True)
+        self.text += text
+        return text
+
     def fork(self) -> "Writer":
         """A copy that can go on another way."""
         twin = Writer(self._stream.fork(), ())

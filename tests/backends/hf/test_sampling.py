@@ -8,6 +8,8 @@ from backends import noise  # noqa: E402
 from backends.hf import sampling  # noqa: E402
 from backends.hf.candidates import narrow  # noqa: E402
 from backends.hf.processors import Fixed, Warp, forbid, processors, warpers  # noqa: E402
+from backends.hf.text import Codec  # noqa: E402
+from backends.hf.wording import Wording  # noqa: E402
 from repl.params import Params  # noqa: E402
 from tests.backends.hf.support import ask, reference, request, run  # noqa: E402
 
@@ -142,10 +144,11 @@ def test_forbidden_tokens_of_some_rows_or_of_all():
     assert torch.equal(scores, torch.arange(12.0).reshape(3, 4))
 
 
-def test_processors_stand_in_the_order_of_generate(network):
+def test_processors_stand_in_the_order_of_generate(network, tokenizer):
     model = network("bart")
-    params = Params(repetition_penalty=1.2, no_repeat_ngram=3, min_new=2, unkpen=1.0)
-    own = processors(params, Fixed(model.generation_config, (2,), 3, "cpu"), 1, 12)
+    params = Params(repetition_penalty=1.2, no_repeat_ngram=3, min_new=2, unkpen=1.0, ban=("#5", "#9"))
+    wording = Wording(Codec(tokenizer), 340)
+    own = processors(params, Fixed(model.generation_config, (2,), 3, "cpu", wording), 1, 12)
     prepared, _ = model._prepare_generation_config(
         model.generation_config,
         repetition_penalty=1.2,
@@ -153,6 +156,7 @@ def test_processors_stand_in_the_order_of_generate(network):
         min_new_tokens=2,
         max_length=13,
         sequence_bias=[[[3], -1.0]],
+        bad_words_ids=[[5], [9]],
     )
     model._prepare_special_tokens(prepared, device="cpu")
     theirs = model._get_logits_processor(prepared, input_ids_seq_length=1, device="cpu")
