@@ -36,6 +36,16 @@ class Params(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     logit_bias: tuple[str, ...] = ()
     ban: tuple[str, ...] = ()
     stop_tokens: tuple[str, ...] = ()
+    diverse_groups: int = 0
+    diverse_strength: float = 0.5
+    diversity_rate: float = 0.0
+    match_source_len: Literal["off", "on"] = "off"
+    max_new_ratio: float = 0.0
+    constraints: tuple[str, ...] = ()
+    constraint_order: Literal["unordered", "ordered"] = "unordered"
+    replace_unk: Literal["off", "on"] = "off"
+    source_lang: str | None = None
+    target_lang: str | None = None
 
 
 Value = float | int | str | tuple[str, ...] | None
@@ -45,7 +55,7 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     """One name of the vocabulary."""
 
     name: str
-    kind: Literal["int", "float", "strings", "tokens", "biases", "choice"]
+    kind: Literal["int", "float", "strings", "tokens", "biases", "choice", "text"]
     """``tokens`` are texts, or ids as ``#50256``; ``biases`` are such with ``=`` and a number after them."""
     help: str
     low: float | None = None
@@ -71,6 +81,8 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
             return "words, or token ids as #50256; several separated by commas, or 'none'"
         if self.kind == "biases":
             return "word=NUMBER or #ID=NUMBER; several separated by commas, or 'none'"
+        if self.kind == "text":
+            return "text" + (" or 'none'" if self.optional else "")
         what = "a whole number" if self.kind == "int" else "a number"
         if self.low is not None:
             what += f" above {self.low:g}" if self.low_open else f" of at least {self.low:g}"
@@ -175,6 +187,65 @@ PARAMETERS: Mapping[str, Parameter] = {
         Parameter(name="logit_bias", kind="biases", help="added to the logit of words or tokens"),
         Parameter(name="ban", kind="tokens", help="words or tokens that may not be written"),
         Parameter(name="stop_tokens", kind="tokens", help="tokens that end the answer, beside its end token"),
+        Parameter(
+            name="diverse_groups",
+            kind="int",
+            low=0,
+            high=256,
+            help="groups of beams that keep away from one another; 0 is off",
+        ),
+        Parameter(
+            name="diverse_strength",
+            kind="float",
+            low=0,
+            high=1000,
+            help="taken off a token's score for each earlier group that chose it",
+        ),
+        Parameter(
+            name="diversity_rate",
+            kind="float",
+            low=0,
+            high=1000,
+            help="taken off a beam's continuations by their rank among their siblings; 0 is off",
+        ),
+        Parameter(
+            name="match_source_len",
+            kind="choice",
+            choices=("off", "on"),
+            help="an answer has as many tokens as its prompt",
+        ),
+        Parameter(
+            name="max_new_ratio",
+            kind="float",
+            low=0,
+            high=1000,
+            help="times the prompt's tokens, added to max_new",
+        ),
+        Parameter(name="constraints", kind="strings", help="phrases the answer must hold"),
+        Parameter(
+            name="constraint_order",
+            kind="choice",
+            choices=("unordered", "ordered"),
+            help="whether they must come as they are given",
+        ),
+        Parameter(
+            name="replace_unk",
+            kind="choice",
+            choices=("off", "on"),
+            help="put the word an unknown token attends to in its place",
+        ),
+        Parameter(
+            name="source_lang",
+            kind="text",
+            optional=True,
+            help="language of the prompt, for a model of several; none is the model's own",
+        ),
+        Parameter(
+            name="target_lang",
+            kind="text",
+            optional=True,
+            help="language of the answer, for a model of several; none is the model's own",
+        ),
     )
 }
 
@@ -240,10 +311,16 @@ def check(name: str, value: object) -> Value:
             raise fault
         return tuple(items)
     if p.kind == "choice":
-        text = "off" if value is False else str(value)  # YAML reads a bare `off` as a boolean
+        text = str(value)
+        if isinstance(value, bool):  # which YAML reads out of a bare `off` or `on`
+            text = "on" if value else "off"
         if text not in p.choices:
             raise fault
         return text
+    if p.kind == "text":
+        if not isinstance(value, str) or not value.strip():
+            raise fault
+        return value.strip()
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise fault
     if p.kind == "int":
@@ -266,6 +343,8 @@ def parse(name: str, text: str) -> Value:
         return check(name, text.lower())
     if text.lower() == "none" and (p.optional or p.kind in _WELL_FORMED):
         return None if p.optional else ()
+    if p.kind == "text":
+        return check(name, text)
     if p.kind in _WELL_FORMED:
         parts = [part.replace("\\n", "\n").replace("\\t", "\t") for part in text.split(",")]
         return check(name, [part for part in parts if part])

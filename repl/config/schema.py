@@ -192,7 +192,7 @@ def _parameter_value(name: str, item: Item) -> object:
         return item.raw
     if kind == "strings" and item.kind == "list":
         return [each.raw for each in item.items]
-    if kind == "strings" and item.kind == "scalar" and item.scalar() not in (None, "none"):
+    if kind in ("strings", "text") and item.kind == "scalar" and item.scalar() not in (None, "none"):
         return item.raw
     value = item.plain()
     if value in (None, "none"):

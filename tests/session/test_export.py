@@ -158,7 +158,7 @@ def test_jsonl_has_what_is_needed_to_ask_again(tmp_path):
     )
     (found,) = lines(tmp_path / "x.jsonl", [exchange(prompt=HOSTILE, text=HOSTILE, steps=steps)])
     assert found["prompt"] == found["text"] == HOSTILE
-    assert found["params"] == {**{n: getattr(Params(), n) for n in Params.__struct_fields__}} | {
+    assert found["params"] == json.loads(msgspec.json.encode(msgspec.structs.asdict(Params()))) | {
         "temperature": 0.5,
         "seed": 77,
         "stop": ["\n"],
