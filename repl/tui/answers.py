@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from repl.messages import Event, Failed, Finished, Lost, Rewound, Started, Step, Stopped
 from repl.safe import visible, visible_line
 from repl.tui.lines import Line
-from repl.tui.transcript import Block
+from repl.tui.tokenlayer import Heat, Place, TokenLayer
+from repl.tui.transcript import Block, Position
 from repl.tui.words import foot, seconds
 
 if TYPE_CHECKING:
@@ -35,17 +36,59 @@ class AnswerBlock(Block):
             for line in lines:
                 line.style = "earlier"
         self.exchange = exchange
+        self.layer = TokenLayer(self)
+        self.cursor: int | None = None
+        """Index of the token under the cursor."""
         self._stale = False
         self._rewound = False
         if exchange.answer.steps or exchange.done:
             self.rewrite(visible(exchange.answer.text))
         self.update_foot()
 
+    # -- tokens ----------------------------------------------------------------------------------------------
+
+    def set_heat(self, kind: Heat) -> None:
+        """Colour the tokens by what they cost, or no longer."""
+        if kind == self.layer.heat:
+            return
+        self.layer.heat = kind
+        self._repaint()
+
+    def point(self, index: int | None) -> Position | None:
+        """Put the cursor on a token, or take it away; returns the token's line and character, if it is there.
+
+        The last part of the position is a character, not a row.
+        """
+        self.layer.unpoint()
+        steps = self.exchange.answer.steps
+        self.cursor = None
+        if index is None or not 0 <= index < len(steps):
+            return None
+        found = self.layer.places(steps, self.exchange.answer.text)
+        self.layer.point(found[index], found[index + 1])
+        self.cursor = index
+        return Position(0, len(self.head) + found[index].line, found[index].at)
+
+    def token_at(self, line: int, character: int) -> int | None:
+        """The token drawn at a character of a line of this block; None where there is none."""
+        answer = self.exchange.answer
+        number = line - len(self.head)
+        if not 0 <= number < len(self.body):
+            return None
+        return self.layer.token_at(answer.steps, answer.text, Place(number, character))
+
+    def _repaint(self) -> None:
+        self.layer.rebuild(self.exchange.answer.steps, self.exchange.answer.text)
+        if self.cursor is not None:
+            self.point(self.cursor)
+
+    # -- growing ---------------------------------------------------------------------------------------------
+
     def feed(self, event: Event) -> None:
         """Take one event, in order."""
         match event:
             case Step() if not self._stale:
-                self.append(visible(event.text))
+                self.layer.append(event)
             case Rewound() | Started() | Finished() | Stopped() | Failed() | Lost():
                 self._stale = True
                 self._rewound = isinstance(event, Rewound)
@@ -57,8 +100,10 @@ class AnswerBlock(Block):
         """
         if self._stale:
             self.rewrite(visible(self.exchange.answer.text), "rewritten" if self._rewound else "")
-            self._stale = False
         self.growing = not self.exchange.done
+        if self._stale:
+            self._repaint()
+            self._stale = False
         self.update_foot(where, waiting)
 
     def update_foot(self, where: str = "", waiting: int = 0) -> None:

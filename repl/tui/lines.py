@@ -5,11 +5,14 @@ lazily, and appending to it re-wraps its last row only; so neither a long answer
 lines cost anything while a token arrives or a window is resized.
 """
 
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
 from rich.cells import cell_len, get_character_cell_size
+
+from repl.probe.figure import MARKS
 
 TAB = 4
 """Cells between tab stops."""
@@ -84,7 +87,10 @@ class Line:
     text; later rows are indented by its width.
     """
 
-    __slots__ = ("_cuts", "_width", "lead", "lead_style", "spans", "style", "text")
+    __slots__ = (
+        *("_cuts", "_width", "cursor", "lead", "lead_style"),
+        *("marked", "spans", "style", "tail", "text", "whole"),
+    )
 
     def __init__(
         self,
@@ -93,13 +99,23 @@ class Line:
         lead: str = "",
         *,
         lead_style: str | None = None,
-        spans: tuple[Span, ...] = (),
+        spans: Sequence[Span] = (),
+        whole: bool = False,
     ) -> None:
         self.text = expand_tabs(text)
         self.style = style
         self.lead = lead
         self.lead_style = style if lead_style is None else lead_style
-        self.spans = spans
+        self.spans = list(spans)
+        """In the order of the text, none over another."""
+        self.whole = whole
+        """Never wrapped: the view scrolls sideways to what does not fit."""
+        self.marked = False
+        """Under each row stands another with the heat of its spans in marks."""
+        self.cursor: Span | None = None
+        """Drawn over the spans."""
+        self.tail: tuple[tuple[str, str], ...] = ()
+        """Signs in their styles behind the text, no part of it: for tokens that cannot be seen."""
         self._width = 0
         self._cuts = [0]
 
@@ -120,19 +136,63 @@ class Line:
             self._wrap(0)
         return self._cuts
 
+    def height(self, width: int) -> int:
+        """Rows it takes, those of marks included."""
+        return len(self.cuts(width)) * (2 if self.marked else 1)
+
     def indent(self, width: int) -> int:
         """Cells the lead takes out of ``width``: never more than two thirds of it."""
         return min(cell_len(self.lead), width * 2 // 3)
 
     def row(self, index: int, width: int) -> tuple[int, int]:
-        """First and past-the-last character of row ``index``."""
+        """First and past-the-last character of the text's row ``index``, those of marks not counted."""
         cuts = self.cuts(width)
         return cuts[index], cuts[index + 1] if index + 1 < len(cuts) else len(self.text)
 
+    def row_of(self, character: int, width: int) -> int:
+        """The row that shows a character."""
+        return (bisect_right(self.cuts(width), character) - 1) * (2 if self.marked else 1)
+
+    def styled(self, start: int, end: int) -> tuple[Span, ...]:
+        """The spans between two characters, cut to them and counted from ``start``."""
+        found: list[Span] = []
+        for at in range(bisect_right(self.spans, start, key=_end), len(self.spans)):
+            span = self.spans[at]
+            if span.start >= end:
+                break
+            found.append(Span(max(span.start, start) - start, min(span.end, end) - start, span.style))
+        if (cursor := self.cursor) is not None and cursor.start < end and cursor.end > start:
+            found.append(Span(max(cursor.start, start) - start, min(cursor.end, end) - start, cursor.style))
+        return tuple(found)
+
+    def marks(self, start: int, end: int) -> str:
+        """The heat of the spans between two characters in marks, each where its span begins."""
+        out: list[str] = []
+        at = start
+        for index in range(bisect_right(self.spans, start, key=_end), len(self.spans)):
+            span = self.spans[index]
+            if span.start >= end:
+                break
+            if span.start >= start:
+                out += (" " * cell_len(self.text[at : span.start]), mark(span.style))
+                at = min(span.end, end)
+                out.append(" " * (cell_len(self.text[span.start : at]) - 1))
+        out.append(" " * cell_len(self.text[at:end]))
+        return "".join(out)
+
     def _wrap(self, start: int) -> None:
         size = len(self.text)
-        while (start := next_row(self.text, start, self._width)) < size:
+        while not self.whole and (start := next_row(self.text, start, self._width)) < size:
             self._cuts.append(start)
+
+
+def mark(style: str) -> str:
+    """The mark that says the same as a style of the heat scale; ``·`` where there is no heat."""
+    return MARKS[int(style[4:])] if style.startswith("heat") else "·"
+
+
+def _end(span: Span) -> int:
+    return span.end
 
 
 def pieces(start: int, end: int, style: str, spans: tuple[Span, ...]) -> Iterator[Span]:

@@ -43,7 +43,7 @@ def figure_line(row: Row) -> Line:
         if style:
             spans.append(Span(at, at + len(text), style))
         at += len(text)
-    return Line("".join(text for text, _ in row), spans=tuple(spans))
+    return Line("".join(text for text, _ in row), spans=spans, whole=True)
 
 
 def notice(output: Notice) -> list[Line]:

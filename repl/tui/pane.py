@@ -18,6 +18,7 @@ from repl.tui import keymap
 from repl.tui.answers import AnswerBlock
 from repl.tui.clock import FrameClock
 from repl.tui.lines import Line
+from repl.tui.tokenlayer import Heat
 from repl.tui.transcript import Block
 from repl.tui.view import LineView
 from repl.tui.words import SIGNS, state_words
@@ -55,6 +56,7 @@ class Pane(LineView):
         self._replicas: tuple[ReplicaStatus, ...] = ()
         self._waiting = 0
         self._stopping: set[Exchange] = set()
+        self._heat: Heat = "off"
         self._condition = Block(foot=[Line(WELCOME, "muted")])
         self.transcript.blocks.append(self._condition)
 
@@ -65,12 +67,21 @@ class Pane(LineView):
         if exchange in self._answers:
             return
         block = AnswerBlock(exchange, earlier=earlier)
+        block.set_heat(self._heat)
         self._answers[exchange] = block
         self.transcript.blocks.insert(len(self.transcript.blocks) - 1, block)
         if not earlier:
             self.top = None
         self._describe_condition()
         self.redraw()
+
+    def set_heat(self, kind: Heat) -> None:
+        """Colour the tokens of all answers by what they cost, or no longer."""
+        if kind != self._heat:
+            self._heat = kind
+            for block in self._answers.values():
+                block.set_heat(kind)
+            self.redraw()
 
     def keep_only(self, exchanges: Sequence[Exchange]) -> None:
         """Remove the answers that are not among ``exchanges``."""

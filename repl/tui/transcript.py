@@ -8,8 +8,10 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
-from repl.tui.lines import Line, Span
+from repl.tui.lines import Line, Span, mark
 
+CARET = ("▏", "muted")
+"""Behind an answer that grows."""
 LINES_PER_BLOCK = 1 << 24
 """Stride of the vertical coordinate that selections use: unique to a line, and stable while others grow."""
 
@@ -24,12 +26,16 @@ class Row(NamedTuple):
     indent: int
     spans: tuple[Span, ...]
     """Offsets count characters of ``text``."""
-    caret: bool
-    """The answer grows at its end."""
+    tail: tuple[tuple[str, str], ...]
+    """What is drawn behind the text, in its styles: a caret where the answer grows."""
     y: int
     """Coordinate of the line; see ``LINES_PER_BLOCK``."""
     start: int
     """Offset of ``text`` in the line."""
+    left: int | None = None
+    """Cells to scroll sideways; None for a row that is wrapped."""
+    marks: bool = False
+    """It stands for the heat of the row above it."""
 
 
 class Position(NamedTuple):
@@ -101,6 +107,8 @@ class Transcript:
 
     def __init__(self) -> None:
         self.blocks: list[Block] = []
+        self.left = 0
+        """Cells that lines which are not wrapped are scrolled to the left."""
 
     def window(self, top: Position | None, width: int, height: int) -> tuple[list[Row], Position | None]:
         """The rows from ``top`` on, or the last ones if it is None.
@@ -147,14 +155,14 @@ class Transcript:
         if not len(self.blocks[block]):
             return Position(block, 0, 0)
         line = min(at.line, len(self.blocks[block]) - 1)
-        return Position(block, line, min(at.row, len(self.blocks[block][line].cuts(width)) - 1))
+        return Position(block, line, min(at.row, self.blocks[block][line].height(width) - 1))
 
     def _forwards(self, width: int, at: Position) -> Iterator[Position]:
         line, row = at.line, at.row
         for number in range(at.block, len(self.blocks)):
             block = self.blocks[number]
             while line < len(block):
-                for index in range(row, len(block[line].cuts(width))):
+                for index in range(row, block[line].height(width)):
                     yield Position(number, line, index)
                 line, row = line + 1, 0
             line = row = 0
@@ -168,7 +176,7 @@ class Transcript:
                 if line >= len(block):
                     continue
                 here = at is not None and inside and line == at.line
-                row = at.row if at is not None and here else len(block[line].cuts(width)) - 1
+                row = at.row if at is not None and here else block[line].height(width) - 1
                 for index in range(row, -1, -1):
                     yield Position(number, line, index)
 
@@ -182,21 +190,28 @@ class Transcript:
     def _row(self, at: Position, width: int) -> Row:
         block = self.blocks[at.block]
         line = block[at.line]
-        start, end = line.row(at.row, width)
-        spans = tuple(
-            Span(max(s.start, start) - start, min(s.end, end) - start, s.style)
-            for s in line.spans
-            if s.start < end and s.end > start
-        )
-        last = at.line == len(block.head) + len(block.body) - 1 and at.row == len(line.cuts(width)) - 1
+        number, below = divmod(at.row, 2) if line.marked else (at.row, 0)
+        start, end = line.row(number, width)
+        last = number == len(line.cuts(width)) - 1
+        tail = line.tail if last else ()
+        if below:
+            signs = "".join(mark(style) for _, style in tail)
+            text, style, tail = line.marks(start, end) + signs, "muted", ()
+            spans: tuple[Span, ...] = ()
+        else:
+            text, style, spans = line.text[start:end], line.style, line.styled(start, end)
+            if last and block.growing and block.body and at.line == len(block.head) + len(block.body) - 1:
+                tail = (*tail, CARET)
         return Row(
-            text=line.text[start:end],
-            style=line.style,
+            text=text,
+            style=style,
             lead=line.lead if at.row == 0 else "",
             lead_style=line.lead_style,
             indent=line.indent(width),
             spans=spans,
-            caret=block.growing and last and bool(block.body),
+            tail=tail,
             y=at.block * LINES_PER_BLOCK + at.line,
             start=start,
+            left=self.left if line.whole else None,
+            marks=bool(below),
         )

@@ -24,7 +24,6 @@ from repl.tui.transcript import LINES_PER_BLOCK, Block, Position, Row, Transcrip
 
 WHEEL_ROWS = 3
 MORE = " ▼ more "
-CARET = "▏"
 _CACHED_STRIPS = 2000
 _END = (1 << 62, 0)
 
@@ -121,6 +120,14 @@ class LineView(Widget, can_focus=True):
     def action_pages(self, pages: int) -> None:
         """Scroll by windows, less one row for the eye to hold on to."""
         self.scroll_rows(pages * max(1, self.row_count - 1))
+
+    def action_columns(self, cells: int) -> None:
+        """Scroll lines that are not wrapped sideways."""
+        blocks = self.transcript.blocks
+        whole = (b[n] for b in blocks for n in range(len(b)) if b[n].whole)
+        widest = max((cell_len(line.text) for line in whole), default=0)
+        self.transcript.left = max(0, min(self.transcript.left + cells, widest - self.row_width))
+        self.redraw()
 
     def action_to_start(self) -> None:
         """Scroll to the first row."""
@@ -223,23 +230,31 @@ class LineView(Widget, can_focus=True):
 
     def _strip(self, row: Row) -> Strip:
         width = self.size.width
-        lead = " " * self.MARGIN + _fit(row.lead, row.indent)
+        margin = "‹" if row.left else " "
+        lead = margin * min(1, self.MARGIN) + " " * (self.MARGIN - 1) + _fit(row.lead, row.indent)
         at_start = self.style_of(row.lead_style) + _offset(row.start, row.y)
         segments = [Segment(char, at_start) for char in lead]  # one by one: each cell is the row's start
-        text = _clip(row.text, self.row_width - row.indent)
+        text = row.text if row.left is None else _without(row.text, row.left)
+        hidden = len(row.text) - len(text)
+        room = self.row_width - row.indent
+        more = row.left is not None and cell_len(text) > room
+        text = _clip(text, room)
         used = cell_len(lead) + cell_len(text)
         text = text.replace("\u00a0", " ")  # looks the same, and does when a terminal's own copy is pasted
         spans = row.spans
-        selection = self.text_selection
+        selection = None if row.marks else self.text_selection
         if selection is not None and (chosen := _selected(selection, row)) is not None:
             spans = (*spans, Span(*chosen, "selection"))
-        for start, end, name in pieces(0, len(text), row.style, spans):
+        for start, end, name in pieces(hidden, hidden + len(text), row.style, spans):
             style = self.style_of(name) + _offset(row.start + start, row.y)
-            segments.append(Segment(text[start:end], style))
-        if row.caret and used < width:
-            segments.append(Segment(CARET, self.style_of("muted")))
-            used += 1
-        segments.append(Segment(" " * max(0, width - used), self.style_of("")))
+            segments.append(Segment(text[start - hidden : end - hidden], style))
+        for sign, name in row.tail:
+            if used < width:
+                segments.append(Segment(sign, self.style_of(name)))
+                used += cell_len(sign)
+        segments.append(Segment(" " * max(0, width - used - more), self.style_of("")))
+        if more:
+            segments.append(Segment("›", self.style_of("muted")))
         return Strip(segments, max(used, width)) if used <= width else Strip(segments).crop(0, width)
 
     def _with_more(self, strip: Strip) -> Strip:
@@ -277,6 +292,15 @@ def _clip(text: str, room: int) -> str:
         if used > room:
             return text[:index]
     return text
+
+
+def _without(text: str, cells: int) -> str:
+    """``text`` from so many cells on."""
+    for index, char in enumerate(text):
+        if cells <= 0:
+            return text[index:]
+        cells -= cell_len(char)
+    return ""
 
 
 def _fit(text: str, width: int) -> str:

@@ -188,7 +188,7 @@ async def test_a_beam_that_changes_its_mind_is_redrawn_and_marked() -> None:
         assert [body.text[s.start : s.end] for s in body.spans] == ["blue house"]
         early.finish()
         await desk.until(lambda: "rewritten 1 ×" in " ".join(desk.lines("early")))
-        assert desk.pane("early").transcript.blocks[0].body[0].spans == ()
+        assert desk.pane("early").transcript.blocks[0].body[0].spans == []
 
 
 async def test_load_progress_and_failure_are_told_in_the_pane() -> None:

@@ -98,7 +98,7 @@ def test_rewriting_keeps_what_agrees_and_marks_the_rest() -> None:
     assert block.text == "same\nfive seven"
     assert [(s.start, s.end, s.style) for s in block.body[1].spans] == [(6, 10, "rewritten")]
     block.rewrite("same\nfive seven")
-    assert block.body[1].spans == ()
+    assert block.body[1].spans == []
 
 
 @given(st.text(alphabet="ab\n", max_size=20), st.text(alphabet="ab\n", max_size=20))
