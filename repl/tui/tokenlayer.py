@@ -47,7 +47,8 @@ def offsets(texts: Sequence[str], final: str) -> list[int]:
     after = min(most, _agreeing(joined[::-1], final[::-1]))
     tail, shift = len(joined) - after, len(final) - len(joined)
     changed = len(final) - after
-    return [at if at <= same else at + shift if at >= tail else changed for at in begins]
+    found = [at if at <= same else at + shift if at >= tail else changed for at in begins[:-1]]
+    return [*found, len(final)]
 
 
 def _agreeing(a: str, b: str) -> int:
