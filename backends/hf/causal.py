@@ -19,13 +19,23 @@ class KeptLayer(NamedTuple):
     keys: Tensor
     values: Tensor
 
-    def first(self, length: int) -> "KeptLayer":
-        """For the first ``length`` tokens."""
-        return KeptLayer(self.at, self.keys[:, :, :length], self.values[:, :, :length])
 
+class Snapshot(NamedTuple):
+    """What the model holds of one text."""
 
-Snapshot = list[KeptLayer]
-"""What the model holds of one text."""
+    layers: list[KeptLayer]
+    elsewhere: object = None
+    """Stands for what other processes hold of the text, which goes when this does."""
+
+    @property
+    def length(self) -> int:
+        """In tokens."""
+        return self.layers[0].keys.shape[2]
+
+    def first(self, length: int) -> "Snapshot":
+        """Of the first ``length`` tokens."""
+        cut = [KeptLayer(at, keys[:, :, :length], values[:, :, :length]) for at, keys, values in self.layers]
+        return Snapshot(cut, self.elsewhere)
 
 
 class CausalRows:
@@ -116,18 +126,19 @@ class CausalRows:
     def snapshot(self, row: int) -> Snapshot:
         """A copy of what is held of one row."""
         gap = self._pads[row]
-        return [
+        layers = [
             KeptLayer(index, *(held[row : row + 1, :, gap:].clone() for held in (layer.keys, layer.values)))
             for index, layer in enumerate(self._cache.layers)
             if layer.is_initialized
         ]
+        return Snapshot(layers)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Begin with one row that holds what ``snapshot`` does."""
-        for layer in snapshot:
+        for layer in snapshot.layers:
             self._cache.update(layer.keys, layer.values, layer.at)
         self._pads = [0]
-        self.length = snapshot[0].keys.shape[2]
+        self.length = snapshot.length
 
     def crop(self, length: int) -> None:
         """Return to ``length`` tokens after a forward pass that broke off between two layers."""

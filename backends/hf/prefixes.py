@@ -32,7 +32,7 @@ class PrefixStore:
         length = max(lengths)
         best = alike[lengths.index(length)]
         self._entries[best] = self._entries.pop(best)
-        return [layer.first(length) for layer in self._entries[best]]
+        return self._entries[best].first(length)
 
     def add(self, ids: Sequence[int], snapshot: Snapshot) -> None:
         """Keep a text; it takes the place of those it goes on from."""

@@ -40,7 +40,7 @@ def divides(network: Any, make: Callable[[], CausalRows]) -> bool:
             parts, resumed = make(), make()
             parts.read(prompt[:3])
             found = parts.read(prompt[3:])
-            resumed.restore([layer.first(5) for layer in parts.snapshot(0)])
+            resumed.restore(parts.snapshot(0).first(5))
             again = resumed.read(prompt[5:])
         return max(_distance(found, whole), _distance(again, whole)) <= _tolerance(network)
     except Exception:

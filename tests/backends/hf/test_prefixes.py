@@ -46,7 +46,7 @@ def fresh(engine):
 
 
 def snapshot(length):
-    return [KeptLayer(0, torch.zeros(1, 1, length, 1), torch.zeros(1, 1, length, 1))]
+    return Snapshot([KeptLayer(0, torch.zeros(1, 1, length, 1), torch.zeros(1, 1, length, 1))])
 
 
 @pytest.mark.parametrize("kind", KINDS)
