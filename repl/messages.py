@@ -74,6 +74,9 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=Tr
     """Put the whole raw distribution into each step."""
     attention: bool = False
     """Give the hypotheses their attention over the source."""
+    interactive: bool = True
+    """Whether a person waits for it; set by the coordinator from its priority, for engines that gather work
+    before they begin."""
 
 
 class Started(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=True):

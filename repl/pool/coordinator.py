@@ -134,7 +134,7 @@ class Coordinator:
                 )
             )
         ticket = Ticket(
-            msgspec.structs.replace(request, id=next(self._ids)),
+            msgspec.structs.replace(request, id=next(self._ids), interactive=interactive),
             user=user,
             interactive=interactive,
             pin=pinned,
