@@ -30,7 +30,7 @@ class Snapshot(NamedTuple):
     @property
     def length(self) -> int:
         """In tokens."""
-        return self.layers[0].keys.shape[2]
+        return int(self.layers[0].keys.shape[2])
 
     def first(self, length: int) -> "Snapshot":
         """Of the first ``length`` tokens."""
