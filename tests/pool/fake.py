@@ -92,10 +92,12 @@ class Stage:
 
     def __init__(self) -> None:
         self.processes: list[Played] = []
+        self.launched = asyncio.Event()
 
     async def launch(self, plan: ReplicaPlan, connect: ProtocolFactory) -> Played:
         played = Played(plan, connect, pid=1000 + len(self.processes))
         self.processes.append(played)
+        self.launched.set()
         return played
 
     @property

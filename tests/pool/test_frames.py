@@ -1,6 +1,5 @@
 """What a played process is told and says, frame by frame, and what the coordinator makes of it."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -17,8 +16,7 @@ async def one_replica(slots: int) -> AsyncIterator[tuple[Coordinator, Played]]:
     """A pool of one replica that is ready, and its process."""
     stage = Stage()
     async with Coordinator(plans(), launch=stage.launch) as pool:
-        while not stage.processes:
-            await asyncio.sleep(0)
+        await stage.launched.wait()
         stage.processes[0].become_ready(slots)
         yield pool, stage.processes[0]
 
