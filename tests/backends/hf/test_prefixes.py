@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 
-from backends.hf.causal import CausalRows, KeptLayer  # noqa: E402
+from backends.hf.causal import CausalRows, KeptLayer, Snapshot  # noqa: E402
 from backends.hf.prefixes import WORTH, PrefixStore, common  # noqa: E402
 from tests.backends.hf.support import CAUSAL, KINDS, SEQ2SEQ, ask, reference, request, run  # noqa: E402
 
