@@ -7,7 +7,8 @@ the answers, and closes it. It is not thread-safe.
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
 
 from repl.messages import Capabilities, Error, Event, Failed, Stopped
 from repl.params import Params, Value, check
@@ -20,9 +21,9 @@ from repl.session.compose import Prompt, complete, compose
 from repl.session.conversation import Conversations, home
 from repl.session.decoding import Decoding, decoding, fresh_seed, refusal
 from repl.session.errors import InputError
-from repl.session.exchange import Exchange
+from repl.session.exchange import Exchange, Origin
 from repl.session.frontend import FrontEnd, Listener, Notice
-from repl.session.inquiry import Inquiry, make, settings_of
+from repl.session.inquiry import Inquiry, like, make, settings_of
 from repl.session.store import State, Store
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ class Session:
         """What commands have shown, for ``/export``."""
         self.themes: Sequence[str] = ()
         """Names of the front end's themes, for completion."""
+        self.heat: Literal["off", "bits", "rank", "entropy"] = "off"
+        """What colours the tokens of answers in the panes of the app."""
         self.editing: list[Exchange] = []
         """Their places are taken by the next line."""
         self.background = Background()
@@ -105,22 +108,29 @@ class Session:
         """Ask again what ``exchanges`` asked, in their place in the conversation, with the settings of now.
 
         Without ``seed`` each keeps the seed it had, unless ``/set seed`` fixes one now. Those that still
-        run are stopped. Raises ``InputError`` if one of the models is not configured here.
+        run are stopped. What a command made from another answer is made from it again. Raises
+        ``InputError`` for what is no answer, and if one of the models is not configured here.
         """
         for exchange in exchanges:
             if exchange.model not in self.models:
                 known = ", ".join(self.models)
                 message = f"#{exchange.id} was answered by {exchange.model}, which is not configured here"
                 raise InputError(message, f"configured are {known}")
+            if exchange.request.task != "generate":
+                what = f"#{exchange.id} is no answer: {exchange.model} was to {exchange.request.task}"
+                raise InputError(what, "give the command that asked for it again")
         self.editing = []
         again: list[Exchange] = []
         for exchange in exchanges:
             if exchange.ticket is not None:
                 exchange.ticket.cancel()
-            self.conversations.rewind(exchange)
             wanted = next(s for s in (seed, exchange.seed, fresh_seed()) if s is not None)
             prompt = self._prompt(exchange.prompt, wanted, redraw=seed is not None)
             line = again[0].line if again else None
+            if exchange.origin is not None or not exchange.shown:
+                again.append(self._remake(exchange, wanted, line, redraw=seed is not None))
+                continue
+            self.conversations.rewind(exchange)
             again += self._send(prompt, {exchange.model: exchange.pin}, line=line, alone=len(exchanges) == 1)
         return again
 
@@ -131,6 +141,8 @@ class Session:
         for exchange in running:
             if exchange.ticket is not None:
                 exchange.ticket.cancel()
+            else:  # prepared, and waiting for its turn
+                self._event(exchange, Stopped(id=exchange.request.id))
         return len(running) + commands
 
     async def recall(self, number: int) -> Exchange:
@@ -228,7 +240,8 @@ class Session:
             return False
         self.exchanges = saved.exchanges
         for exchange in saved.exchanges:
-            self.conversations.advance(exchange)
+            if exchange.origin is None:
+                self.conversations.advance(exchange)
         for model in saved.state.fresh:
             self.conversations.reset(model)
         self.comparison = [name for name in saved.state.comparison if name in self.models] or self.comparison
@@ -266,6 +279,15 @@ class Session:
 
     def _prompt(self, text: str, seed: int, *, redraw: bool = False) -> Prompt:
         return Prompt(text=text, system=self.system, template=self.template, seed=seed, redraw=redraw)
+
+    def _remake(self, exchange: Exchange, seed: int, line: int | None, *, redraw: bool) -> Exchange:
+        """Ask what a command asked, with the settings of now, beside any conversation."""
+        params = {"seed": seed} if redraw or self.effective(exchange.model).seed is None else {}
+        origin = exchange.origin or Origin(exchange.id, how="retry")
+        inquiry = replace(like(exchange), params=params, exactly=False, origin=origin, shown=True)
+        made = self.prepare(replace(inquiry, pin=exchange.pin), line)
+        self._submit(made)
+        return made
 
     def _send(
         self, prompt: Prompt, targets: Mapping[str, str | None], *, line: int | None = None, alone: bool
