@@ -18,8 +18,9 @@ from repl.messages import Error, Failed, Lost, Request, Stopped
 from repl.pool import local, policy
 from repl.pool.metrics import ModelMetrics
 from repl.pool.plan import Limits, ReplicaPlan, ReplicaStatus
+from repl.pool.process import Launcher
 from repl.pool.queue import FairQueue
-from repl.pool.replica import Launcher, Replica
+from repl.pool.replica import Replica
 from repl.pool.ticket import OnLoss, Sink, StopReason, Ticket
 from repl.pool.trace import Trace
 

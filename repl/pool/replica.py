@@ -1,4 +1,4 @@
-"""The coordinator's handle on one replica: its process, its state, and the requests it is serving.
+"""The coordinator's handle on one replica: its process and its state through all of its processes' lives.
 
 The process is started again after it dies, each time after a longer pause, until it has died too often in a
 row; then it stays down with its last words as the reason. A model that cannot be loaded is not tried again
@@ -8,7 +8,7 @@ until the user asks.
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Protocol
 
 from repl.messages import (
@@ -16,53 +16,21 @@ from repl.messages import (
     Capabilities,
     Error,
     Event,
-    Failed,
-    Finished,
     FromChild,
     Heartbeat,
     Load,
     LoadFailed,
     Loading,
-    Lost,
     Ready,
     Shutdown,
-    Started,
-    Step,
-    Stopped,
 )
 from repl.pool.metrics import ModelMetrics
 from repl.pool.plan import Limits, ReplicaPlan, ReplicaStatus, State
+from repl.pool.process import Launcher, Process
+from repl.pool.running import Running
 from repl.pool.ticket import Ticket
-from repl.pool.transport import FrameProtocol, ProtocolFactory
+from repl.pool.transport import FrameProtocol
 from repl.pool.vitals import Vitals, obituary
-
-TERMINAL = (Finished, Stopped, Failed, Lost)
-
-
-class Process(Protocol):
-    """A started replica, wherever it runs."""
-
-    connection: FrameProtocol
-
-    @property
-    def pid(self) -> int:
-        """Process number on its machine."""
-        ...
-
-    def kill(self) -> None:
-        """End it now."""
-        ...
-
-    async def wait(self, within: float | None = None) -> int | None:
-        """Exit status, or None if it still runs after ``within`` seconds."""
-        ...
-
-    def last_words(self) -> list[str]:
-        """The last lines it wrote."""
-        ...
-
-
-Launcher = Callable[[ReplicaPlan, ProtocolFactory], Awaitable[Process]]
 
 
 class Keeper(Protocol):
@@ -99,10 +67,7 @@ class Replica:
         self._keeper = keeper
         self._state: State = "starting"
         self._process: Process | None = None
-        self._running: dict[int, Ticket] = {}
-        self._slots = 0
-        self._alone: int | None = None
-        """A request that runs with nobody beside it."""
+        self._running = Running(metrics, self.cancel)
         self._detail = ""
         self._loading: float | None = None
         self._deaths = 0
@@ -126,23 +91,17 @@ class Replica:
     @property
     def slots(self) -> int:
         """How many requests it can serve at once; 0 until it is ready."""
-        return self._slots if self._state == "ready" else 0
+        return self._running.slots if self._state == "ready" else 0
 
     @property
     def free(self) -> int:
-        """Slots that can take a request now.
-
-        A request that has seen a replica die may have been the cause: nobody is put beside it, so that it
-        takes no one along twice and only the guilty run out of tries.
-        """
-        if self._state != "ready" or self._draining or self._alone in self._running:
-            return 0
-        return self._slots - len(self._running)
+        """Slots that can take a request now."""
+        return 0 if self._state != "ready" or self._draining else self._running.room
 
     @property
     def load(self) -> float:
         """Running requests per slot."""
-        return len(self._running) / max(1, self._slots)
+        return len(self._running) / max(1, self._running.slots)
 
     @property
     def coming(self) -> bool:
@@ -176,9 +135,7 @@ class Replica:
         ticket.place(self.name)
         if not self._running:
             self._vitals.work_begins()
-        self._running[ticket.request.id] = ticket
-        if ticket.tries > 1:
-            self._alone = ticket.request.id
+        self._running.add(ticket)
         self._process.connection.send(ticket.request)
         self._keeper.changed(self)
 
@@ -196,7 +153,7 @@ class Replica:
     async def _start(self) -> None:
         self._set("starting", "starting the process")
         self.capabilities, self.error, self._verdict = None, None, None
-        self._vitals = Vitals()
+        self._vitals = Vitals(self._running.tokens)
         try:
             self._process = await self._launch(self.plan, lambda: FrameProtocol(self))
         except OSError as error:
@@ -226,7 +183,7 @@ class Replica:
                 self._set("loading", message.stage)
             elif isinstance(message, Ready):
                 self.capabilities = message.capabilities
-                self._slots = message.capabilities.slots
+                self._running.slots = message.capabilities.slots
                 self._loading = None
                 self._ready_since = heard
                 self._set("ready", "")
@@ -234,7 +191,7 @@ class Replica:
             elif isinstance(message, LoadFailed):
                 self._verdict = message.error
             else:
-                freed |= self._event(message, ends)
+                freed |= self._running.take_in(message, heard, ends)
         if freed:
             self._refill(ends)
 
@@ -248,48 +205,17 @@ class Replica:
         if self._draining and not self._running:
             self._spawn(self.close())
 
-    def _event(self, event: Event, ends: list[tuple[Ticket, Event]]) -> bool:
-        """Deliver to the ticket, or keep an end for later; whether a slot became free."""
-        ticket = self._running.get(event.id)
-        if ticket is None:
-            return False
-        if isinstance(event, TERMINAL):
-            if isinstance(event, Stopped) and ticket.stopping:
-                event = Stopped(id=event.id, reason=ticket.stopping)
-            del self._running[event.id]
-            ends.append((ticket, event))
-            return True
-        if isinstance(event, Step):
-            self._vitals.tokens += 1
-            gap = None if ticket.last_step is None else self._vitals.heard - ticket.last_step
-            self._metrics.stepped(gap)
-        elif isinstance(event, Started):
-            self._metrics.started(event)
-        if ticket.done:  # ended without the process's word, which goes on until it obeys the stop
-            return False
-        ticket.deliver(event)
-        if ticket.done:  # refused by the ticket: the process must stop too
-            del self._running[event.id]
-            self.cancel(ticket)
-        return ticket.done
-
     def tick(self, now: float) -> None:
         """Twice a second: the token rate, and whether the process hangs."""
-        self._vitals.tick(now)
+        self._vitals.tick(now, self._running.tokens)
         if self._state == "ready":
             complaint = self._vitals.complaint(now, self._limits, bool(self._running))
             if complaint is not None:
                 message = f"replica {self.name} {complaint} and was ended"
                 self.end(Error(kind="hung", message=message, hint="/retry asks again"))
-            self._end_disobeyed(now)
+            self._running.end_disobeyed(now, self._limits.stop)
         if self._running:
             self._keeper.changed(self)
-
-    def _end_disobeyed(self, now: float) -> None:
-        """A stop that a frozen or slow process has not obeyed ends the request all the same."""
-        for ticket in list(self._running.values()):
-            if ticket.stopping and ticket.stop_asked and now - ticket.stop_asked > self._limits.stop:
-                ticket.deliver(Stopped(id=ticket.request.id, reason=ticket.stopping))
 
     def end(self, verdict: Error) -> None:
         """Kill the process for the given reason; ``disconnected`` does the rest."""
@@ -309,7 +235,7 @@ class Replica:
         load_failed = self._state != "ready" and self._verdict is not None
         served = self._state == "ready" and time.monotonic() - self._ready_since > self._limits.healthy
         self._deaths = 1 if served else self._deaths + 1
-        tickets, self._running = list(self._running.values()), {}
+        tickets = self._running.give_up()
         self._set("restarting", reason)
         self._spawn(self._bury(process, tickets, reason, load_failed))
 
@@ -377,11 +303,11 @@ class Replica:
     async def close(self) -> None:
         """Ask the process to leave, then make it."""
         self.capabilities, self._draining = None, False
-        self._vitals = Vitals()
+        self._vitals = Vitals(self._running.tokens)
         self._set("stopped", "")
         await self._cancel_tasks()
         process, self._process = self._process, None
-        self._running.clear()
+        self._running.give_up()
         if process is None:
             return
         process.connection.send(Shutdown())

@@ -10,7 +10,7 @@ from repl.pool.plan import Limits
 class Vitals:
     """When a process was last heard of, whether its engine moves, how fast it is."""
 
-    def __init__(self) -> None:
+    def __init__(self, tokens: int = 0) -> None:
         now = time.monotonic()
         self.heard = now
         """Last frame, in seconds of ``time.monotonic``."""
@@ -18,11 +18,9 @@ class Vitals:
         """Bytes, as of the last heartbeat."""
         self.rate = 0.0
         """Tokens a second between the last two ticks."""
-        self.tokens = 0
-        """Steps received so far."""
         self._moved = now
         self._engine_steps = -1
-        self._counted = (now, 0)
+        self._counted = (now, tokens)
 
     def beat(self, beat: Heartbeat) -> None:
         """The process says that it lives."""
@@ -35,12 +33,12 @@ class Vitals:
         """An idle engine got a request: from now on it should move."""
         self._moved = time.monotonic()
 
-    def tick(self, now: float) -> None:
-        """Take the token rate since the last tick."""
-        then, tokens = self._counted
+    def tick(self, now: float, tokens: int) -> None:
+        """Take the token rate since the last tick; ``tokens`` are all that came so far."""
+        then, before = self._counted
         if now > then:
-            self.rate = (self.tokens - tokens) / (now - then)
-        self._counted = (now, self.tokens)
+            self.rate = (tokens - before) / (now - then)
+        self._counted = (now, tokens)
 
     def complaint(self, now: float, limits: Limits, working: bool) -> str | None:
         """What is wrong with a loaded process, if anything is."""
