@@ -8,7 +8,7 @@ import msgspec
 from repl.messages import ModelSpec
 from repl.params import Value
 
-DTYPES = ("auto", "float32", "float16", "bfloat16")
+DTYPES = ("auto", "float32", "float16", "bfloat16", "int8", "int8_float32", "int8_float16", "int8_bfloat16")
 
 Replicas = Literal["auto"] | int | tuple[str, ...]
 """``auto``: one on each visible GPU, or one on the CPU. A number: so many, over the devices in turn.

@@ -1,0 +1,74 @@
+"""Backend ``ctranslate2``: fairseq and Hugging Face checkpoints with the compiled kernels of CTranslate2.
+
+A checkpoint is converted once and kept in the user's cache; a folder that CTranslate2's own converters made
+is taken as it is. Text becomes tokens and back exactly as in backend ``fairseq`` or ``hf``. Importing this
+module costs nothing: the libraries come with ``load``.
+"""
+
+import importlib
+from pathlib import Path
+from typing import ClassVar
+
+from backends.base import BackendError, Engine, Progress, Requirement
+from backends.ctranslate2 import folders
+from repl.messages import ModelSpec
+from repl.params import Support, SupportTable
+
+_INSTALL = "pip install 'multigpu-repl[ctranslate2]'"
+
+
+class CTranslate2:
+    """See ``backends.base.Backend``."""
+
+    name: ClassVar[str] = "ctranslate2"
+    summary: ClassVar[str] = "compiled inference for fairseq and Hugging Face checkpoints, int8 too"
+    requires: ClassVar[tuple[Requirement, ...]] = tuple(
+        Requirement(module=module, install=_INSTALL) for module in ("ctranslate2", "torch", "transformers")
+    )
+    parameters: ClassVar[SupportTable] = {
+        "temperature": Support("exact", "", "this package's own sampler; no effect under beams"),
+        "top_k": Support("exact", "", "applied first; no effect under beams"),
+        "top_p": Support("exact", "", "of what top_k left; no effect under beams"),
+        "min_p": Support("exact", "", "of what top_p left; no effect under beams"),
+        "beam": Support("exact", "beam_size", "shown when complete"),
+        "n": Support("exact", "num_hypotheses", "no effect without sampling or beams"),
+        "length_penalty": Support("exact", "length_penalty", "over the answer's tokens, end token included"),
+        "repetition_penalty": Support(
+            "differs", "repetition_penalty", "under beams only what the answer has said counts"
+        ),
+        "no_repeat_ngram": Support(
+            "differs", "no_repeat_ngram_size", "under beams only what the answer has said counts"
+        ),
+        "unkpen": Support("differs", "", "refused under beams"),
+        "max_new": Support(
+            "differs", "max_decoding_length", "a beam cut at the limit pays for its end only with logprobs"
+        ),
+        "min_new": Support(
+            "differs", "min_decoding_length", "0 counts as 1 for a fairseq translation, which is never empty"
+        ),
+        "stop": Support("differs", "", "cuts the stop string off; beams are cut when they are complete"),
+        "seed": Support("exact", "", "the keyed sampler's own"),
+        "logprobs": Support("exact", "return_logits_vocab", "beams are read once more for it"),
+        "truncate": Support("exact", ""),
+    }
+
+    @classmethod
+    def recognises(cls, path: Path) -> bool:
+        """A folder that CTranslate2's converters made. Other checkpoints are converted if it is asked for."""
+        return folders.recognises(path)
+
+    @classmethod
+    def load(cls, model: ModelSpec, device: str, threads: int, progress: Progress) -> Engine:
+        """See ``Backend.load``."""
+        progress("libraries", None)
+        try:
+            loader = importlib.import_module("backends.ctranslate2.load")
+        except ImportError as error:
+            raise BackendError(
+                "missing_package",
+                f"model '{model.name}' needs a package that is not installed: {error.name or error}",
+                _INSTALL,
+                str(error),
+            ) from error
+        engine: Engine = loader.load(model, device, threads, progress)
+        return engine

@@ -1,0 +1,128 @@
+"""The next token of a sequence, from the logits that CTranslate2 computed for it.
+
+CTranslate2 draws samples from a generator of its own, whose state is nobody's business, and knows few of the
+parameters. So wherever more than the plain best token is asked for, the choice is made here: the sampler is
+the product's own, keyed by (seed, sample, position, token), and an answer is the same on every replica and
+the one that the other backends give.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from backends import noise
+from backends.base import BackendError
+from backends.ctranslate2.asked import Reader
+from backends.ctranslate2.errors import not_a_number
+from backends.ctranslate2.rows import Row
+from backends.ctranslate2.tokens import Token
+from backends.cut import Cut
+from repl.params import Params
+
+_IMPOSSIBLE = float("-inf")
+
+
+class Chooser:
+    """Chooses and describes tokens for the rows of one model. ``size`` is that of the vocabulary."""
+
+    def __init__(self, reader: Reader, size: int) -> None:
+        self._reader, self._size = reader, size
+
+    def token(self, row: Row, logits: NDArray[np.float32], seed: int | None) -> Token:
+        """The token that comes next in ``row``, which its script prescribes or which is chosen.
+
+        ``logits`` is ``[tokens]``; there may be more than the vocabulary has, or fewer. Raises
+        ``BackendError`` where they are no numbers or the settings forbid every token.
+        """
+        index, params = len(row.tokens), row.request.params
+        scores = self._fitted(logits)
+        raw = scores.log_softmax(-1)
+        if raw.isnan().any():
+            raise not_a_number(index)
+        left, script = self._left(row, scores, index), row.left
+        drawn = params.temperature > 0 and seed is not None
+        proc_lp = None
+        if script:
+            token = script[0]
+        elif drawn:
+            token, proc_lp = self._draw(row, left, seed or 0, index)
+        else:
+            token = int(left.argmax())
+        if not script and left[token] == _IMPOSSIBLE:
+            raise BackendError(
+                "bad_parameter",
+                f"the settings forbid every token at token {index}",
+                "lower no_repeat_ngram or min_new",
+            )
+        # What the search made of it; of a prescribed token, which nothing may forbid, what the model did.
+        search_lp = float(left[token]) if left[token] != _IMPOSSIBLE else float(raw[token])
+        return self._described(Token(token, search_lp, float(raw[token]), proc_lp), row, raw)
+
+    def _fitted(self, logits: NDArray[np.float32]) -> Tensor:
+        """A device may compute more columns than there are tokens, and a model may lack its last one."""
+        scores = torch.full((self._size,), _IMPOSSIBLE)
+        known = torch.from_numpy(np.ascontiguousarray(logits[: self._size]))
+        scores[: len(known)] = known
+        return scores
+
+    def _left(self, row: Row, scores: Tensor, index: int) -> Tensor:
+        """The log-probabilities that are chosen from: tempered, punished, without what is forbidden."""
+        params = row.request.params
+        if params.repetition_penalty != 1:
+            scores = _punished(scores, [*row.asked.said, *row.ids], params.repetition_penalty)
+        left = (scores / (params.temperature or 1.0)).log_softmax(-1)
+        if index < row.given:
+            return left
+        for token in self._reader.never:
+            left[token] = _IMPOSSIBLE
+        if params.unkpen and self._reader.unknown is not None:
+            left[self._reader.unknown] -= params.unkpen
+        if index < row.asked.least:
+            left[list(self._reader.ends)] = _IMPOSSIBLE
+        if params.no_repeat_ngram:
+            left[list(repeats([*row.asked.said, *row.ids], params.no_repeat_ngram))] = _IMPOSSIBLE
+        return left
+
+    def _draw(self, row: Row, left: Tensor, seed: int, index: int) -> tuple[int, float]:
+        params = row.request.params
+        kept = Cut(params.top_k, params.top_p, params.min_p)(left[None])
+        keys = noise.keys([(seed, row.request.sample + row.sample, index)])
+        token = int(noise.draw_rows(kept, keys))
+        return token, float(kept[0, token] - kept[0].logsumexp(-1))
+
+    def _described(self, token: Token, row: Row, raw: Tensor) -> Token:
+        """With what else is to be told of it."""
+        token.rank = int((raw > raw[token.id]).sum())
+        token.entropy = float(torch.special.entr(raw.exp()).sum())
+        token.top = _best(raw, row.request.params)
+        if row.request.distributions:
+            token.distribution = raw.numpy().astype("<f4", copy=False).tobytes()
+        return token
+
+
+def repeats(said: Sequence[int], size: int) -> list[int]:
+    """Tokens that would complete an n-gram of ``size`` which was said before."""
+    start = len(said) - size + 1
+    if start < 0:
+        return []
+    beginning = list(said[start:])
+    places = range(len(said) - size + 1)
+    return [said[i + size - 1] for i in places if list(said[i : i + size - 1]) == beginning]
+
+
+def _punished(scores: Tensor, said: list[int], penalty: float) -> Tensor:
+    """transformers' rule: logits of what was said are divided by the penalty, negative ones multiplied."""
+    tokens = torch.tensor(sorted(set(said)), dtype=torch.long)
+    before = scores[tokens]
+    return scores.index_put((tokens,), torch.where(before < 0, before * penalty, before / penalty))
+
+
+def _best(raw: Tensor, params: Params) -> tuple[tuple[int, float], ...]:
+    count = min(params.logprobs, len(raw))
+    if not count:
+        return ()
+    best = raw.topk(count)
+    return tuple(zip(best.indices.tolist(), best.values.tolist(), strict=True))

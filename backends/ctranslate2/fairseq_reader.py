@@ -1,0 +1,103 @@
+"""Reads lines for what was converted from a fairseq checkpoint: exactly as backend ``fairseq`` does."""
+
+from collections.abc import Sequence
+
+from backends.base import BackendError
+from backends.ctranslate2.asked import Asked
+from backends.fairseq import prompt as prompts
+from backends.fairseq import tokenizing
+from backends.fairseq.load import Model
+from backends.fairseq.started import started
+from repl.messages import Capabilities, Event, Request
+
+
+class FairseqReader:
+    """See ``asked.Reader``. ``model`` needs no networks any more."""
+
+    charges = True
+
+    def __init__(self, model: Model, parameters: int) -> None:
+        self._model, self._parameters = model, parameters
+        dictionary = model.task.target_dictionary
+        self.pieces: Sequence[bytes] = model.codec.pieces
+        self.attention = not model.causal
+        self.ends: tuple[int, ...] = (model.codec.eos,)
+        self.source_ends: tuple[int, ...] = (model.codec.source_eos,)
+        self.never: tuple[int, ...] = (int(dictionary.pad()),)
+        self.unknown: int | None = int(dictionary.unk())
+
+    def read(self, request: Request) -> Asked:
+        """See ``asked.Reader``."""
+        return self._score(request) if request.task == "score" else self._generate(request)
+
+    def tokenize(self, request: Request) -> list[Event]:
+        """See ``asked.Reader``."""
+        return tokenizing.tokenize(self._model, request)
+
+    def capabilities(self) -> Capabilities:
+        """See ``asked.Reader``."""
+        model = self._model
+        return Capabilities(
+            kind="causal" if model.causal else "seq2seq",
+            slots=1,
+            max_prompt=model.max_prompt,
+            vocab_size=len(model.codec.pieces),
+            vocab_fingerprint=model.codec.fingerprint,
+            checkpoint_hash=model.checkpoint_hash,
+            parameters=self._parameters,
+            notes=model.notes,
+            attention=self.attention,
+        )
+
+    def _generate(self, request: Request) -> Asked:
+        model = self._model
+        prompt = prompts.build(model, request)
+        return Asked(
+            started=started(model, request, prompt.ids, prompt, prompt.notes),
+            codec=model.codec,
+            feed=[model.begin, *prompt.ids] if model.causal else prompt.ids,
+            script=prompt.forced,
+            limit=prompt.limit,
+            said=prompt.ids if model.causal else [],
+            least=request.params.min_new if model.causal else max(1, request.params.min_new),
+        )
+
+    def _score(self, request: Request) -> Asked:
+        model = self._model
+        target, unknown = prompts.given(model, request.target_ids, request.target)
+        if request.closing:
+            target.append(model.codec.eos)
+        if not target:
+            raise BackendError("empty_prompt", "there is no text to score", "give at least one word")
+        if len(target) > model.max_target:
+            raise BackendError(
+                "prompt_too_long",
+                f"the text has {len(target)} tokens, model '{model.name}' takes {model.max_target} at most",
+                "score it in parts",
+            )
+        room = model.max_target - len(target) if model.causal else model.max_prompt
+        source = prompts.read(model, request, room)
+        if not source.ids and not model.causal:
+            raise BackendError("empty_prompt", "the prompt is empty", "give the source of the text to score")
+        notes = prompts.unknown_words(source.unknown + unknown)
+        if not model.causal and request.opening not in ("auto", "eos"):
+            notes.append(f"opening = {request.opening}: no effect, a translation begins with </s>")
+        ids = source.ids if model.causal else [*source.ids, model.codec.source_eos]
+        feed, unseen = (self._opened(request, ids), None) if model.causal else (ids, None)
+        if not feed:
+            unseen, feed, target = target[0], target[:1], target[1:]
+        return Asked(
+            started=started(model, request, ids, source, notes),
+            codec=model.codec,
+            feed=feed,
+            script=target,
+            limit=len(target),
+            unseen=unseen,
+        )
+
+    def _opened(self, request: Request, ids: list[int]) -> list[int]:
+        """What a language model reads before the text it scores."""
+        if ids or request.opening == "auto":
+            return [self._model.begin, *ids]
+        dictionary = self._model.task.target_dictionary
+        return {"bos": [dictionary.bos()], "eos": [dictionary.eos()], "none": []}[request.opening]

@@ -1,0 +1,154 @@
+"""CTranslate2 itself: a model on its device, called with token ids."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ctranslate2
+import numpy as np
+from numpy.typing import NDArray
+
+from backends.ctranslate2 import folders
+
+Watch = Callable[[Any], bool]
+"""Sees each token as it is decoded (``GenerationStepResult``); True ends its sequence."""
+
+
+@dataclass(frozen=True)
+class Feed:
+    """One sequence to decode."""
+
+    source: list[int]
+    """As ``Asked.feed``."""
+    begun: list[int]
+    """What its answer begins with."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """How sequences are decoded. CTranslate2 has one limit for all of a call."""
+
+    ahead: int
+    """Most tokens after what the longest of them is begun with."""
+    least: int = 0
+    """Fewest tokens before an end token, counted as ``ahead`` is by a decoder, else from the beginning."""
+    beam: int = 1
+    n: int = 1
+    length_penalty: float = 1.0
+    repetition_penalty: float = 1.0
+    no_repeat_ngram: int = 0
+    never: tuple[int, ...] = ()
+    logits: bool = False
+    attention: bool = False
+
+
+@dataclass(frozen=True)
+class Found:
+    """A hypothesis."""
+
+    tokens: list[int]
+    """With what it was begun with and its end token, where there is one."""
+    score: float
+    attention: list[list[float]]
+
+
+class Library:
+    """Decodes and reads; each method is one call of CTranslate2, which lets go of Python's lock."""
+
+    def __init__(self, path: Path, device: str, compute_type: str, threads: int) -> None:
+        self.causal = folders.is_causal(path)
+        kind = ctranslate2.Generator if self.causal else ctranslate2.Translator
+        name, _, index = device.partition(":")
+        self._model: Any = kind(
+            str(path),
+            device=name,
+            device_index=int(index or 0),
+            compute_type=compute_type,
+            inter_threads=1,
+            intra_threads=threads,
+        )
+        self._source, self._target = folders.vocabularies(path)
+        self._ids = {name: token for token, name in enumerate(self._target)}
+
+    @property
+    def compute_type(self) -> str:
+        """What CTranslate2 really computes in."""
+        return str(self._model.compute_type)
+
+    @property
+    def size(self) -> int:
+        """Number of tokens it can write."""
+        return len(self._target)
+
+    def decode(
+        self, feeds: Sequence[Feed], search: Search, ends: Sequence[int], watch: Watch | None = None
+    ) -> list[list[Found]]:
+        """The hypotheses of each sequence, best first; ``watch`` is for a beam of 1."""
+        common: dict[str, Any] = {
+            "beam_size": search.beam,
+            "num_hypotheses": search.n,
+            "length_penalty": search.length_penalty,
+            "repetition_penalty": search.repetition_penalty,
+            "no_repeat_ngram_size": search.no_repeat_ngram,
+            "suppress_sequences": [[self._target[token]] for token in search.never] or None,
+            "end_token": list(ends) or None,
+            "return_end_token": True,
+            "return_scores": True,
+            "return_logits_vocab": search.logits,
+            "callback": watch,
+        }
+        if self.causal:
+            return self._generate(feeds, search, common)
+        longest = max(len(feed.begun) for feed in feeds) + search.ahead
+        results = self._model.translate_batch(
+            [[self._source[token] for token in feed.source] for feed in feeds],
+            target_prefix=[[self._target[token] for token in feed.begun] for feed in feeds],
+            max_input_length=0,
+            max_decoding_length=longest,
+            min_decoding_length=min(search.least, longest),
+            return_attention=search.attention,
+            **common,
+        )
+        return [
+            [
+                Found([self._ids[name] for name in names], score, attention)
+                for names, score, attention in zip(
+                    result.hypotheses,
+                    result.scores,
+                    result.attention or [[]] * len(result.scores),
+                    strict=True,
+                )
+            ]
+            for result in results
+        ]
+
+    def _generate(self, feeds: Sequence[Feed], search: Search, common: dict[str, Any]) -> list[list[Found]]:
+        """What an answer is begun with is part of the prompt here."""
+        results = self._model.generate_batch(
+            [[self._target[token] for token in feed.source + feed.begun] for feed in feeds],
+            include_prompt_in_result=False,
+            max_length=max(1, search.ahead),
+            min_length=min(search.least, search.ahead),
+            **common,
+        )
+        return [
+            [
+                Found([*feed.begun, *ids], score, [])
+                for ids, score in zip(result.sequences_ids, result.scores, strict=True)
+            ]
+            for feed, result in zip(feeds, results, strict=True)
+        ]
+
+    def logits(self, sequences: Sequence[list[int]]) -> NDArray[np.float32]:
+        """A decoder's float32 logits after each token of each sequence: ``[sequences, longest, vocab]``."""
+        return as_array(self._model.forward_batch(list(sequences)))
+
+
+def as_array(view: Any) -> NDArray[np.float32]:
+    """The values of a ``StorageView`` in this process' memory."""
+    if view.dtype != ctranslate2.DataType.float32:
+        view = view.to(ctranslate2.DataType.float32)
+    if view.device != "cpu":
+        view = view.to_device(ctranslate2.Device.cpu)
+    return np.asarray(view)
