@@ -51,6 +51,22 @@ class Fairseq:
         "seed": Support("exact", "--seed", "the keyed sampler's own"),
         "logprobs": Support("exact", ""),
         "truncate": Support("exact", ""),
+        "diverse_groups": Support("exact", "--diverse-beam-groups"),
+        "diverse_strength": Support("exact", "--diverse-beam-strength"),
+        "diversity_rate": Support("exact", "--diversity-rate"),
+        "match_source_len": Support("exact", "--match-source-len", "no effect on a language model"),
+        "max_new_ratio": Support("exact", "--max-len-a", "of the prompt alone, whatever it is batched with"),
+        "constraints": Support("exact", "--constraints", "translations only"),
+        "constraint_order": Support("exact", "--constraints ordered"),
+        "typical_p": Support("none", "", "fairseq has none"),
+        "presence_penalty": Support("none", "", "fairseq has none"),
+        "frequency_penalty": Support("none", "", "fairseq has none"),
+        "logit_bias": Support("none", "", "fairseq has none"),
+        "ban": Support("none", "", "fairseq has none"),
+        "stop_tokens": Support("none", "", "fairseq has none"),
+        "source_lang": Support("none", "--source-lang", "an option of the model"),
+        "target_lang": Support("none", "--target-lang", "an option of the model"),
+        "replace_unk": Support("exact", "--replace-unk", "translations only; by hard alignment"),
     }
 
     @classmethod

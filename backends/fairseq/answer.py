@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from backends.fairseq.nodes import Node
-from backends.fairseq.text import Codec, cut, without_partial_stop
+from backends.fairseq.text import Codec, Known, cut, without_partial_stop
 from repl.messages import Event, Request, Rewound, Step
 
 
@@ -83,6 +83,6 @@ def step(request: Request, codec: Codec, index: int, node: Node, text: str) -> S
     )
 
 
-def visible(codec: Codec, tokens: Sequence[int], stops: Sequence[str]) -> tuple[str, bool]:
+def visible(codec: Codec, tokens: Sequence[int], stops: Sequence[str], known: Known) -> tuple[str, bool]:
     """The text of a complete answer without its end token, and whether a stop string cut it."""
-    return cut(codec.text(tokens), stops)
+    return cut(codec.text(tokens, known), stops)

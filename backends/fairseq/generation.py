@@ -11,13 +11,15 @@ from typing import Any, Protocol
 import torch
 from fairseq.data.data_utils import collate_tokens
 from fairseq.models import FairseqIncrementalDecoder
+from fairseq.token_generation_constraints import pack_constraints
 
+from backends.cut import Cut
 from backends.fairseq.load import Model
 from backends.fairseq.plan import Plan
 from backends.fairseq.probe import Probe
 from backends.fairseq.prompt import Prompt
 from backends.fairseq.rules import EndAtStop, NoRepeat
-from backends.fairseq.sampling import Cut, Draws, KeyedSampling
+from backends.fairseq.sampling import Draws, KeyedSampling
 from backends.fairseq.search import Limits, Rule, Watch, Watched, Watcher
 from repl.messages import Request
 
@@ -40,6 +42,8 @@ class Sentence:
     request: Request
     prompt: Prompt
     plan: Plan
+    matching: bool = False
+    """Its answer has as many tokens as its prompt, and the end does not count."""
     sample: int = 0
     """Which of the samples of its request it is."""
 
@@ -47,8 +51,11 @@ class Sentence:
     def limits(self) -> Limits:
         """fairseq counts a language model's prompt, and never lets a translation be empty."""
         prompt = self.prompt
+        most = prompt.start + prompt.limit
         least = max(1, prompt.start + self.request.params.min_new)
-        return Limits(prompt.start, len(prompt.forced), least, prompt.start + prompt.limit)
+        if self.matching:
+            least = most
+        return Limits(prompt.start, len(prompt.forced), least, most, free=self.matching)
 
 
 class Generation:
@@ -77,7 +84,11 @@ class Generation:
         self.resume()
         model = self._model
         model.task.inference_step(
-            self._generator, model.networks, self._sample(), prefix_tokens=self._prefix()
+            self._generator,
+            model.networks,
+            self._sample(),
+            prefix_tokens=self._prefix(),
+            constraints=self._constraints(),
         )
 
     def resume(self) -> None:
@@ -102,6 +113,7 @@ class Generation:
             max_len_a=0,
             max_len_b=max(limits.most for limits in self._limits),
             min_len=min(limits.least for limits in self._limits),
+            **_of_search(first),
         )
         generator = model.task.build_generator(model.networks, settings)
         if first.plan.seed is not None:
@@ -137,6 +149,15 @@ class Generation:
             for sentence in self._sentences
         ]
         return self._padded(begins, left=False) if any(begins) else None
+
+    def _constraints(self) -> torch.Tensor | None:
+        if self._sentences[0].plan.searching != "constraints":
+            return None
+        phrases = [
+            [torch.tensor(phrase) for phrase in sentence.prompt.constraints] for sentence in self._sentences
+        ]
+        packed: torch.Tensor = pack_constraints(phrases)
+        return packed.to(self._model.device)
 
     def _padded(self, rows: Sequence[list[int]], *, left: bool) -> torch.Tensor:
         pad = self._model.task.target_dictionary.pad()
@@ -183,6 +204,21 @@ class Generation:
                     attention[-length:] if self._model.attends_left else attention[:length]
                 )
         return ranked
+
+
+def _of_search(sentence: Sentence) -> dict[str, Any]:
+    """What makes fairseq choose another search than that of plain beams."""
+    params = sentence.request.params
+    match sentence.plan.searching:
+        case "groups":
+            strength = params.diverse_strength
+            return {"diverse_beam_groups": params.diverse_groups, "diverse_beam_strength": strength}
+        case "siblings":
+            return {"diversity_rate": params.diversity_rate}
+        case "constraints":
+            return {"constraints": params.constraint_order}
+        case _:
+            return {}
 
 
 def _draws(sentence: Sentence) -> Draws:

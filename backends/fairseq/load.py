@@ -5,7 +5,7 @@ Called by ``Fairseq.load`` in the replica's process, once.
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,8 @@ class Model:
     """Positions of the encoder, end token included; None without limit or without encoder."""
     max_target: int
     """Positions of the decoder."""
+    translations: Mapping[str, str]
+    """For words in the place of unknown ones: what the user would rather see."""
     begin: int
     """The token a decoder begins with."""
     pads_left: bool
@@ -87,7 +89,7 @@ def load(spec: ModelSpec, device: str, progress: Progress) -> Model:
                 network, task = networks.build(spec, path, state, config, task)
             loaded.append(networks.prepared(network, device, dtype))
     assert config is not None and task is not None
-    return _assembled(spec, paths, loaded, task, _codec(chosen, config, task, folder), device, dtype)
+    return _assembled(spec, paths, loaded, task, _codec(chosen, config, task, folder), chosen, device, dtype)
 
 
 def _dtype(spec: ModelSpec, device: str) -> str:
@@ -168,12 +170,34 @@ def _codec(chosen: Options, config: Any, task: Any, folder: Path) -> Codec:
     )
 
 
+def _translations(spec: ModelSpec, chosen: Options) -> dict[str, str]:
+    """The user's dictionary for unknown words: two words on each line."""
+    if chosen.align_dict is None:
+        return {}
+    try:
+        with Path(chosen.align_dict).expanduser().open(encoding="utf-8") as file:
+            pairs = [line.split() for line in file]
+    except (OSError, UnicodeDecodeError) as error:
+        raise BackendError(
+            "missing_file", f"align_dict of model '{spec.name}' cannot be read: {error}", "check its path"
+        ) from None
+    for number, pair in enumerate(pairs, 1):
+        if len(pair) != 2:
+            raise BackendError(
+                "bad_parameter",
+                f"{chosen.align_dict}, line {number}: {len(pair)} words, not 2",
+                "write a word of the source and its translation on each line",
+            )
+    return {pair[0]: pair[1] for pair in pairs}
+
+
 def _assembled(
     spec: ModelSpec,
     paths: Sequence[Path],
     loaded: list[Any],
     task: Any,
     codec: Codec,
+    chosen: Options,
     device: str,
     dtype: str,
 ) -> Model:
@@ -198,6 +222,7 @@ def _assembled(
         template=spec.prompt_template,
         max_source=None if causal else positions[0],
         max_target=min(network.max_decoder_positions() for network in loaded),
+        translations=_translations(spec, chosen),
         begin=dictionary.bos() if causal and task.args.add_bos_token else dictionary.eos(),
         pads_left=pads_left,
         attends_left=pads_left and not isinstance(loaded[0].encoder, LSTMEncoder),

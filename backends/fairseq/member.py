@@ -11,11 +11,19 @@ from backends.fairseq.generation import Hypotheses, Sentence
 from backends.fairseq.load import Model
 from backends.fairseq.nodes import Ends, Node
 from backends.fairseq.plan import Plan
-from backends.fairseq.prompt import Prompt
+from backends.fairseq.prompt import Prompt, matches
 from backends.fairseq.results import finished
 from backends.fairseq.started import started
 from repl.messages import Event, Request
 from repl.params import Params
+
+_NEUTRAL = {
+    name: getattr(Params(), name)
+    for name in (
+        *("seed", "n", "max_new", "max_new_ratio", "min_new", "truncate", "match_source_len", "replace_unk"),
+        "constraints",  # the plan says whether there are any
+    )
+}
 
 
 @dataclass(eq=False)
@@ -48,7 +56,8 @@ class Member:
     def sentences(self) -> list[Sentence]:
         """Its rows of a batch: one, or one for each sample."""
         return [
-            Sentence(self.request, self.prompt, self.plan, sample) for sample in range(self.plan.sentences)
+            Sentence(self.request, self.prompt, self.plan, matches(self.model, self.request.params), sample)
+            for sample in range(self.plan.sentences)
         ]
 
     @property
@@ -62,12 +71,16 @@ class Member:
         return self.hypotheses, self.prompt.start + self.prompt.limit
 
     @property
-    def kind(self) -> tuple[bool, int, bool, Params]:
+    def kind(self) -> tuple[bool, str, int, bool, Params]:
         """Equal for requests that one generation can serve: what may differ is left out."""
-        neutral = msgspec.structs.replace(
-            self.request.params, seed=None, n=1, max_new=1, min_new=0, truncate="off"
+        neutral = msgspec.structs.replace(self.request.params, **_NEUTRAL)
+        return (
+            self.plan.seed is None,
+            self.plan.searching,
+            self.plan.beam,
+            self.request.distributions,
+            neutral,
         )
-        return self.plan.seed is None, self.plan.beam, self.request.distributions, neutral
 
     def started(self) -> list[Event]:
         """The first event, once."""

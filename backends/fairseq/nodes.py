@@ -34,8 +34,18 @@ class Node:
         return tuple(node.token for node in self.path())
 
 
-Ends = dict[tuple[int, ...], Node]
-"""End tokens by the answer up to and with them."""
+Ends = dict[tuple[int, ...], list[Node]]
+"""End tokens by the answer up to and with them; groups of beams may find the same at different costs."""
+
+
+def end_of(ends: Ends, tokens: tuple[int, ...], scores: Sequence[float]) -> Node:
+    """Where the answer ends whose tokens have these scores in the search."""
+    total = sum(scores)
+
+    def distance(node: Node) -> float:
+        return abs(total - sum(one.search_lp or 0.0 for one in node.path()))
+
+    return min(ends[tokens], key=distance)
 
 
 def grown(parent: Node | None, columns: Sequence[float], forced: bool, distribution: bytes = b"") -> Node:

@@ -23,6 +23,8 @@ class Options(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """What comes before the splitting: ``moses``, ``nltk``, ``space`` or ``none``."""
     remove_bpe: str | None = None
     """Marks to take off the output where no ``bpe`` does: ``@@``, ``sentencepiece``, ``_EOW`` or ``none``."""
+    align_dict: str | None = None
+    """A file with a word and its translation on each line, for ``replace_unk``."""
 
 
 def of(model: ModelSpec) -> Options:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from backends.base import BackendError
 from backends.fairseq.load import Model
 from repl.messages import Request
-from repl.params import changed
+from repl.params import Params, changed
 
 _NAMED = 5
 """Unknown words that a note lists."""
@@ -27,6 +27,10 @@ class Prompt:
     """Most tokens the answer can have, the forced ones included, an end token not."""
     ends: bool
     """The prescribed beginning is the whole answer, its end token included."""
+    constraints: list[list[int]]
+    """Phrases the answer must hold."""
+    words: list[str]
+    """The symbols of the source as they were before the dictionary was asked."""
     truncated: int
     notes: tuple[str, ...]
 
@@ -41,6 +45,8 @@ class Source:
     truncated: int
     """Tokens that were cut off."""
     unknown: list[str]
+    words: list[str]
+    """The symbols that ``ids`` stand for, those the dictionary does not hold as well."""
 
 
 def build(model: Model, request: Request) -> Prompt:
@@ -53,11 +59,11 @@ def build(model: Model, request: Request) -> Prompt:
     # Beams and samples are found again from the start; a single answer goes on from where it was.
     if request.resume and params.beam == params.n == 1:
         forced = list(request.resume)
-    notes = unknown_words(source.unknown + unknown)
+    constraints, strange = _constraints(model, params)
+    notes = unknown_words(source.unknown + unknown + strange)
     start = len(source.ids) if model.causal else 0
-    limit = min(params.max_new, model.max_target - 1 - start)
-    if limit < params.max_new and "max_new" in changed(params):
-        notes.append(f"max_new is {limit} here: the model has {model.max_target} positions")
+    ids = source.ids if model.causal else [*source.ids, model.codec.source_eos]
+    limit = _limit(model, params, len(ids), start, notes)
     ends = model.codec.eos in forced
     if len(forced) - ends > limit:
         raise BackendError(
@@ -65,7 +71,7 @@ def build(model: Model, request: Request) -> Prompt:
             f"the answer is to begin with {len(forced) - ends} tokens, but may have {limit} at most",
             "raise max_new or shorten the prefix",
         )
-    if params.min_new > limit:
+    if params.min_new > limit and not matches(model, params):
         raise BackendError(
             "bad_parameter",
             f"min_new = {params.min_new} is more than the {limit} tokens the answer may have",
@@ -79,8 +85,55 @@ def build(model: Model, request: Request) -> Prompt:
                 "leave out the end token or what comes after it",
             )
         limit = len(forced) - 1
-    ids = source.ids if model.causal else [*source.ids, model.codec.source_eos]
-    return Prompt(ids, source.text, forced, start, limit, ends, source.truncated, tuple(notes))
+    return Prompt(
+        ids=ids,
+        text=source.text,
+        forced=forced,
+        start=start,
+        limit=limit,
+        ends=ends,
+        constraints=constraints,
+        words=source.words,
+        truncated=source.truncated,
+        notes=tuple(notes),
+    )
+
+
+def matches(model: Model, params: Params) -> bool:
+    """Whether an answer is to be as long as its prompt."""
+    return params.match_source_len == "on" and not model.causal
+
+
+def _limit(model: Model, params: Params, source: int, start: int, notes: list[str]) -> int:
+    """Most tokens the answer can have; ``source`` is the length of what is read, an end token included."""
+    room = model.max_target - 1 - start
+    if matches(model, params):
+        if source - 1 > room:
+            raise BackendError(
+                "prompt_too_long",
+                f"an answer as long as its prompt has {source - 1} tokens, the model gives {room} at most",
+                "/set match_source_len off, or shorten the prompt",
+            )
+        return source - 1
+    if params.match_source_len == "on":
+        notes.append("match_source_len: no effect on a language model")
+    wanted = params.max_new + int(params.max_new_ratio * source)
+    limit = min(wanted, room)
+    if limit < wanted and {"max_new", "max_new_ratio"} & changed(params).keys():
+        notes.append(f"max_new is {limit} here: the model has {model.max_target} positions")
+    return limit
+
+
+def _constraints(model: Model, params: Params) -> tuple[list[list[int]], list[str]]:
+    """The phrases the answer must hold, and their unknown words."""
+    if params.constraints and model.causal:
+        raise BackendError(
+            "bad_parameter",
+            "constraints: fairseq holds only translations to them",
+            "/set constraints none",
+        )
+    encoded = [model.codec.encode_answer(phrase) for phrase in params.constraints]
+    return [one.ids for one in encoded if one.ids], [word for one in encoded for word in one.unknown]
 
 
 def read(model: Model, request: Request, most: int | None, room: int | None = None) -> Source:
@@ -91,7 +144,7 @@ def read(model: Model, request: Request, most: int | None, room: int | None = No
     text, side = request.prompt, request.params.truncate
     if model.template is not None and request.template:
         text = model.template.replace("{prompt}", text)
-    ids, unknown = model.codec.encode(text)
+    ids, unknown, words = model.codec.encode(text)
     before = len(ids)
     if most is not None and before > most:
         if side == "off":
@@ -101,14 +154,15 @@ def read(model: Model, request: Request, most: int | None, room: int | None = No
                 "shorten it, or /set truncate left (drops the beginning) or right (drops the end)",
             )
         room = most if room is None else room
-        ids = ids[before - room :] if side == "left" else ids[:room]
+        kept = slice(before - room, None) if side == "left" else slice(room)
+        ids, words = ids[kept], words[kept]
         text = model.codec.prompt(ids)
-    return Source(ids, text, before - len(ids), unknown)
+    return Source(ids, text, before - len(ids), unknown, words)
 
 
 def given(model: Model, tokens: Sequence[int], text: str) -> tuple[list[int], list[str]]:
     """Prescribed tokens, then those of a text, and its unknown words; raises ``BackendError``."""
-    ids, unknown = model.codec.encode_answer(text)
+    ids, unknown, _ = model.codec.encode_answer(text)
     size, pad = len(model.codec.pieces), model.task.target_dictionary.pad()
     for token in tokens:
         if not 0 <= token < size or token == pad:

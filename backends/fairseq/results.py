@@ -10,7 +10,7 @@ from torch import Tensor
 from backends.fairseq.answer import Answer, visible
 from backends.fairseq.generation import Hypotheses
 from backends.fairseq.load import Model
-from backends.fairseq.nodes import Ends, Node
+from backends.fairseq.nodes import Ends, Node, end_of
 from backends.fairseq.plan import Plan
 from backends.fairseq.prompt import Prompt
 from backends.fairseq.teacher import Forced
@@ -41,8 +41,8 @@ def finished(
         chosen = [(sentence, hypotheses[0]) for sentence, hypotheses in enumerate(found)]
     hypotheses = [_hypothesis(request, model, prompt, hypothesis) for _, hypothesis in chosen]
     best = hypotheses[0]
-    path = ends[chosen[0][0]][best.tokens].path()
-    _, stopped = visible(model.codec, best.tokens, request.params.stop)
+    path = end_of(ends[chosen[0][0]], best.tokens, best.token_scores).path()
+    stopped = any(stop in model.codec.text(best.tokens) for stop in request.params.stop)
     reason: FinishReason = "eos"
     if stopped:
         reason = "stop"
@@ -81,18 +81,36 @@ def of_score(model: Model, source: Sequence[int], nodes: Sequence[Node], attenti
 def _hypothesis(request: Request, model: Model, prompt: Prompt, found: dict[str, Any]) -> Hypothesis:
     """One of fairseq's hypotheses, without a language model's prompt; its score counts the prompt."""
     tokens = found["tokens"][prompt.start :].tolist()
-    text, _ = visible(model.codec, tokens, request.params.stop)
-    raw = model.codec.raw(tokens)
     attention = _attended(model, prompt, tokens, found["attention"])
+    alignment = _alignment(model, prompt.ids, tokens, attention)
+    known = _known(model, prompt, tokens, alignment) if request.params.replace_unk == "on" else {}
+    text, _ = visible(model.codec, tokens, request.params.stop, known)
+    raw = model.codec.raw(tokens, known)
     return Hypothesis(
         text=text,
         tokens=tuple(tokens),
         score=float(found["score"]),
         token_scores=tuple(found["positional_scores"][prompt.start :].tolist()),
-        alignment=_alignment(model, prompt.ids, tokens, attention),
+        alignment=alignment,
         raw_text=raw if raw != text else "",
         attention=_rows(attention) if request.attention else (),
     )
+
+
+def _known(
+    model: Model, prompt: Prompt, tokens: Sequence[int], alignment: Sequence[tuple[int, int]]
+) -> dict[int, str]:
+    """For each unknown token of the answer the word it attends to, or what the user's dictionary has for it.
+
+    fairseq's own ``--replace-unk`` fails: it takes the pairs of an alignment for places in the source.
+    """
+    unknown = model.task.target_dictionary.unk()
+    words = {target_at: prompt.words[source_at] for source_at, target_at in alignment}
+    return {
+        place: model.translations.get(words[place], words[place])
+        for place, token in enumerate(tokens)
+        if token == unknown and place in words
+    }
 
 
 def _attended(model: Model, prompt: Prompt, tokens: Sequence[int], found: Tensor) -> Tensor | None:

@@ -42,6 +42,8 @@ class Limits:
     """The first step at which the end may be chosen."""
     most: int
     """The step at which the end is forced."""
+    free: bool = False
+    """That end costs nothing."""
 
 
 @dataclass(frozen=True)
@@ -182,7 +184,7 @@ class Watched(Search):  # type: ignore[misc]
             if step < limits.start + limits.forced:
                 continue
             if step >= limits.most:
-                end = row[:, self.eos].clone()
+                end = torch.zeros_like(row[:, self.eos]) if limits.free else row[:, self.eos].clone()
                 row.fill_(_IMPOSSIBLE)
                 row[:, self.eos] = end
             elif step < limits.least:
@@ -250,15 +252,17 @@ class Watched(Search):  # type: ignore[misc]
                 whole = distribution(place * len(rows) + beam) if distribution else b""
                 nodes.append(grown(rows[beam], columns, forced, whole))
             self._candidates.append(list(nodes))
-            possible = [n for n, columns in zip(nodes, candidates, strict=True) if columns[1] != _IMPOSSIBLE]
+            totals = [columns[1] for columns in candidates]
+            possible = [each for each in zip(nodes, totals, strict=True) if each[1] != _IMPOSSIBLE]
             if not possible:
                 self._fail(sentence, _nothing_left(index))
                 continue
-            for node in possible:
+            for node, _ in possible:
                 if node.token == self.eos:
-                    self.ends[sentence][node.tokens()] = node
-            if possible[0].token != self.eos:  # else what is shown stays until the beam goes on
-                self._watcher.leads(sentence, possible[0])
+                    self.ends[sentence].setdefault(node.tokens(), []).append(node)
+            best, _ = max(possible, key=lambda each: each[1])  # not every search has it first
+            if best.token != self.eos:  # else what is shown stays until the beam goes on
+                self._watcher.leads(sentence, best)
 
 
 def not_a_number(index: int) -> BackendError:
@@ -274,5 +278,5 @@ def _nothing_left(index: int) -> BackendError:
     return BackendError(
         "bad_parameter",
         f"the settings forbid every token at token {index}",
-        "lower no_repeat_ngram or min_new",
+        "lower no_repeat_ngram or min_new, or raise max_new where there are constraints",
     )

@@ -4,19 +4,30 @@ Encoding is that of ``fairseq-interactive``: tokenizer, then BPE, then the dicti
 what a partial answer shows is held back as far as later tokens may still change it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
+
+from fairseq.data.data_utils import post_process
 
 from backends import fingerprint
 
 _REPLACEMENT = "\ufffd"
 
 
+Known = Mapping[int, str]
+"""Words in the place of unknown symbols, by their places."""
+_NOTHING: Known = MappingProxyType({})
+
+
 class Encoded(NamedTuple):
-    """Token ids without an end token, and the words or parts of words the dictionary does not hold."""
+    """Token ids without an end token."""
 
     ids: list[int]
     unknown: list[str]
+    """The words or parts of words the dictionary does not hold."""
+    words: list[str]
+    """What was looked up in the dictionary."""
 
 
 class Codec:
@@ -46,16 +57,23 @@ class Codec:
         """The beginning of an answer."""
         return self._encode(self._target, text)
 
-    def raw(self, tokens: Sequence[int]) -> str:
-        """The symbols with a space between them, as in fairseq's ``H-`` lines, without the end token."""
-        text: str = self._target.string(list(tokens))
-        return text
+    def raw(self, tokens: Sequence[int], known: Known = _NOTHING) -> str:
+        """The symbols with a space between them, as in fairseq's ``H-`` lines, without the end token.
 
-    def text(self, tokens: Sequence[int]) -> str:
-        """Without subword marks and detokenised, as in fairseq's ``D-`` lines."""
-        raw = self.raw(tokens)
+        ``known`` has words to put in the place of the unknown symbol, by its place among the tokens.
+        """
+        if not known:
+            text: str = self._target.string(list(tokens))
+            return text
+        silent = (self._target.bos(), self.eos)
+        symbols = [known.get(place, self._target[token]) for place, token in enumerate(tokens)]
+        return " ".join(word for word, token in zip(symbols, tokens, strict=True) if token not in silent)
+
+    def text(self, tokens: Sequence[int], known: Known = _NOTHING) -> str:
+        """Without subword marks and detokenised, as in fairseq's ``D-`` lines; ``known`` as for ``raw``."""
+        raw = self.raw(tokens, known)
         try:
-            text: str = self._target.string(list(tokens), self._remove)
+            text: str = post_process(raw, self._remove)
             if self._bpe is not None:
                 text = self._bpe.decode(text)
             if self._tokenizer is not None:
@@ -112,9 +130,8 @@ class Codec:
             text = self._bpe.encode(text)
         words = text.split()
         ids = [dictionary.index(word) for word in words]
-        return Encoded(
-            ids, [word for word, token in zip(words, ids, strict=True) if token == dictionary.unk()]
-        )
+        unknown = [word for word, token in zip(words, ids, strict=True) if token == dictionary.unk()]
+        return Encoded(ids, unknown, words)
 
     def _piece(self, symbol: str) -> bytes:
         """What a symbol writes; GPT-2's symbols are numbers, which mean nothing to a reader."""

@@ -22,7 +22,7 @@ def tokenize(model: Model, request: Request) -> list[Event]:
         unknown=tuple(token == unk for token in ids),
         decoded=decoded,
     )
-    read = Source([] if request.target else ids, request.prompt, 0, [])
+    read = Source([] if request.target else ids, request.prompt, 0, [], [])
     return [
         started(model, request, read.ids, read, ()),
         Finished(id=request.id, reason="done", text=decoded, reading=reading),

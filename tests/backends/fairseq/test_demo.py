@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
+from backends.cut import Cut
 from backends.fairseq.engine import FairseqEngine
-from backends.fairseq.sampling import Cut, Draws, KeyedSampling
+from backends.fairseq.sampling import Draws, KeyedSampling
 from repl.demo import number_words
 
 ROOT = Path(__file__).parents[3]

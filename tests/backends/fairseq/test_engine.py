@@ -22,8 +22,9 @@ from typing import Any
 import pytest
 
 from backends.base import BatchingEngine
+from backends.cut import Cut
 from backends.fairseq.engine import FairseqEngine
-from backends.fairseq.sampling import Cut, Draws, KeyedSampling
+from backends.fairseq.sampling import Draws, KeyedSampling
 from repl.messages import Error, Event, Failed, Finished, Started, Step
 
 

@@ -119,7 +119,9 @@ def test_forbidding_everything_is_an_error(tmp_path: Path) -> None:
     engine = load(write_model(tmp_path, symbols=["a", "b"]))
     *_, last = events(engine, request("a", no_repeat_ngram=1, min_new=10))
     assert isinstance(last, Failed)
-    assert (last.error.kind, last.error.hint) == ("bad_parameter", "lower no_repeat_ngram or min_new")
+    assert last.error.kind == "bad_parameter" and last.error.hint.startswith(
+        "lower no_repeat_ngram or min_new"
+    )
 
 
 @pytest.mark.parametrize(

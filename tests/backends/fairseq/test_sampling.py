@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backends import noise
-from backends.fairseq.sampling import Cut, Draws, KeyedSampling
+from backends.cut import Cut
+from backends.fairseq.sampling import Draws, KeyedSampling
 
 transformers = pytest.importorskip("transformers")
 

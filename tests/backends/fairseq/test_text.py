@@ -35,7 +35,7 @@ def growing(model: Codec, text: str) -> list[str]:
 
 def test_words_of_the_dictionary() -> None:
     model = codec("a", "b")
-    assert model.encode(" a\t b\n c a") == ([4, 5, 3, 4], ["c"])
+    assert model.encode(" a\t b\n c a") == ([4, 5, 3, 4], ["c"], ["a", "b", "c", "a"])
     assert model.text([4, 5, 2]) == "a b"
     assert model.raw([4, 3, 2]) == "a <unk>"
     assert model.pieces[:5] == [b"<s>", b"<pad>", b"</s>", b"<unk>", b"a"]
