@@ -54,20 +54,23 @@ class AnswerBlock(Block):
         self.layer.heat = kind
         self._repaint()
 
-    def point(self, index: int | None) -> Position | None:
-        """Put the cursor on a token, or take it away; returns the token's line and character, if it is there.
+    def place_of(self, index: int) -> Position:
+        """The line of a token in this block and its character; the last part is that, and not a row.
 
-        The last part of the position is a character, not a row.
+        A token that was taken back stands at the end.
         """
-        self.layer.unpoint()
         steps = self.exchange.answer.steps
-        self.cursor = None
-        if index is None or not 0 <= index < len(steps):
-            return None
-        found = self.layer.places(steps, self.exchange.answer.text)
-        self.layer.point(found[index], found[index + 1])
+        at = self.layer.places(steps, self.exchange.answer.text)[min(index, len(steps))]
+        return Position(0, len(self.head) + at.line, at.at)
+
+    def point(self, index: int | None) -> None:
+        """Put the cursor on a token, or take it away."""
+        self.layer.unpoint()
         self.cursor = index
-        return Position(0, len(self.head) + found[index].line, found[index].at)
+        steps = self.exchange.answer.steps
+        if index is not None and index < len(steps):
+            found = self.layer.places(steps, self.exchange.answer.text)
+            self.layer.point(found[index], found[index + 1])
 
     def token_at(self, line: int, character: int) -> int | None:
         """The token drawn at a character of a line of this block; None where there is none."""

@@ -6,11 +6,11 @@ The first frame waits for nothing: the record, the coordinator and the replicas 
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import events, on
-from textual.app import App, ComposeResult
+from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.command import Provider
 from textual.containers import Horizontal
@@ -18,6 +18,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from repl.tui import keymap, themes
+from repl.tui.actions import Actions
 from repl.tui.clock import FrameClock
 from repl.tui.completions import Completions
 from repl.tui.drawer import Drawer
@@ -28,12 +29,13 @@ from repl.tui.pane import Pane
 from repl.tui.panes import Panes
 from repl.tui.prompt import Prompt
 from repl.tui.service import Service
-from repl.tui.status import plural
+from repl.tui.tokenmode import TokenMode
+from repl.tui.tokenview import TokenView
 from repl.tui.words import named
 
 if TYPE_CHECKING:
     from repl.config import Config
-    from repl.session.commands.base import Command, Completion
+    from repl.session.commands.base import Completion
     from repl.session.frontend import Notice
     from repl.session.session import Session
     from repl.tui.service import OpenSession
@@ -45,7 +47,7 @@ def _palette() -> type[Provider]:
     return ReplProvider
 
 
-class ReplApp(App[int]):
+class ReplApp(Actions):
     """The terminal app. ``open_session`` is entered after the first frame and left by ``close``."""
 
     CSS_PATH = "styles.tcss"
@@ -62,6 +64,11 @@ class ReplApp(App[int]):
         self.theme, self._doubt = themes.choose(theme, self.available_themes)
 
     @property
+    def front_end(self) -> TuiFrontEnd:
+        """The app as the session sees it."""
+        return self._service.front_end
+
+    @property
     def session(self) -> Session | None:
         """None until it is open."""
         return self._service.session
@@ -76,6 +83,7 @@ class ReplApp(App[int]):
         self.drawer = Drawer()
         self.prompt = Prompt(self._complete, History())
         self.completions = Completions()
+        self.tokens = TokenMode(self)
         yield self.frame.header
         yield self.panes
         yield self.drawer
@@ -85,6 +93,7 @@ class ReplApp(App[int]):
             yield self.prompt
         yield self.frame.footer
         yield self.completions
+        yield self.tokens.strip
 
     def on_mount(self) -> None:
         """Show the panes; start everything else after the first frame."""
@@ -152,6 +161,7 @@ class ReplApp(App[int]):
             mine = [status for status in replicas if status.model == pane.model]
             waiting = session.coordinator.queued(pane.model) if pane.model in session.models else 0
             pane.show_replicas(mine, waiting)
+        self.tokens.show_heat()
         self.frame.refresh()
 
     def show_comparison(self) -> None:
@@ -202,98 +212,30 @@ class ReplApp(App[int]):
         self.prompt.focus()
         self.prompt.put(event.character)
 
+    # -- tokens ----------------------------------------------------------------------------------------------
+
+    @on(TokenView.Pointed)
+    def _show_strip(self, event: TokenView.Pointed) -> None:
+        self.tokens.place(event.view)
+
+    @on(TokenView.Asked)
+    def _carry_out(self, event: TokenView.Asked) -> None:
+        self.submit_line(event.line)
+
+    @on(TokenView.Handing)
+    def _hand_on(self, event: TokenView.Handing) -> None:
+        self.tokens.hand_on(event.cursor)
+
+    @on(TokenView.Copied)
+    def _copy_token(self, event: TokenView.Copied) -> None:
+        self.copy_to_clipboard(event.text)
+        self.frame.say(f"copied {event.name}")
+
+    @on(TokenView.Lacking)
+    def _score_again(self, event: TokenView.Lacking) -> None:
+        self.tokens.score(event.cursor)
+
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
         """Remember which pane is meant by keys that concern one."""
         if isinstance(event.widget, Pane):
             self.panes.activate(event.widget)
-
-    # -- actions ---------------------------------------------------------------------------------------------
-
-    def commands(self) -> Iterable[Command]:
-        """All commands."""
-        from repl.session.commands import COMMANDS
-
-        return COMMANDS
-
-    def action_interrupt(self) -> None:
-        """Copy, stop or clear: never leave."""
-        selected = self.screen.get_selected_text() or self.prompt.selected_text
-        if selected:
-            self.copy_to_clipboard(selected)
-            self.screen.clear_selection()
-            self.frame.say(f"copied {len(selected)} characters")
-        elif self.screen is not self.screen_stack[0]:
-            self.pop_screen()
-        elif self.prompt.searching:
-            self.prompt.leave_search()
-        elif self.session is not None and (count := self.session.stop()):
-            self.frame.say(f"stopping {plural(count, 'answer')}")
-            self.pool_changed()
-        elif self.prompt.text:
-            self.prompt.close_completions()
-            self.prompt.clear()
-        else:
-            self.frame.say("Ctrl+D or /quit leaves")
-
-    def action_escape(self) -> None:
-        """Close what is open, else stop an answer, else come back to the prompt."""
-        if self.prompt.restore_typed():
-            return
-        if self.screen.selections:
-            self.screen.clear_selection()
-            return
-        if self.drawer.close():
-            self.prompt.focus()
-            return
-        running = [x.ticket for pane in self.panes.meant for x in pane.running if x.ticket is not None]
-        for ticket in running:
-            ticket.cancel()
-        self.pool_changed()
-        if not running and self.panes.zoomed:
-            self.panes.toggle_zoom()
-        elif not running:
-            self.prompt.focus()
-
-    def action_leave(self) -> None:
-        """Leave; running answers are stopped and recorded, nothing is asked."""
-        self.exit(0)
-
-    def action_leave_if_empty(self) -> None:
-        """Leave, unless something stands in the prompt."""
-        if not self.prompt.text:
-            self.action_leave()
-
-    def action_help(self) -> None:
-        """Show the help screen."""
-        from repl.tui.helpscreen import HelpScreen
-
-        self.push_screen(HelpScreen(self.commands()))
-
-    def action_next_pane(self, by: int) -> None:
-        """Go to the next pane, or to the prompt after the last."""
-        current = self.focused if isinstance(self.focused, Pane) else None
-        pane = self.panes.neighbour(by, current)
-        if pane is None:
-            self.prompt.focus()
-        else:
-            self.panes.go_to(pane)
-
-    def action_pane(self, number: int) -> None:
-        """Go to the pane at a place, counted from 1."""
-        for pane in self.panes.all[number - 1 : number]:
-            self.panes.go_to(pane)
-
-    def action_zoom(self) -> None:
-        """One pane alone, and back."""
-        self.panes.toggle_zoom()
-
-    def action_pages(self, pages: int) -> None:
-        """Scroll from the prompt: the drawer if it is open, else the active pane or all."""
-        views = [self.drawer] if self.drawer.display else self.panes.meant
-        for view in views:
-            view.action_pages(pages)
-
-    def action_redraw(self) -> None:
-        """Draw the screen anew, after something else wrote on it."""
-        self.refresh(repaint=True, layout=True)
-        self.screen.refresh(repaint=True, layout=True)

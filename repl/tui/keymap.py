@@ -37,6 +37,9 @@ APP = (
     Key("f1", "help", "this help", "F1, or ? in a pane"),
     Key("ctrl+p", "command_palette", "palette: commands, models, themes", "Ctrl+P", True),
     Key("f2,alt+z", "zoom", "one pane alone, and back", "F2, Alt+Z"),
+    Key("f3", "tokens", "walk the tokens of the last answer, and what else the model thought of", "F3"),
+    Key("f4", "heat", "colour the tokens by surprisal, rank, entropy, or not at all", "F4"),
+    Key("f5", "link", "scroll all panes together, and no longer", "F5"),
     Key("f6", "next_pane(1)", "next pane", "F6, Tab"),
     Key("shift+f6", "next_pane(-1)", "previous pane", "Shift+F6, Shift+Tab"),
     Key("ctrl+l", "redraw", "draw the screen anew", "Ctrl+L", True),
@@ -63,6 +66,25 @@ PANE = (
     Key("question_mark", "app.help", "", ""),
 )
 """In a pane."""
+
+TOKENS = (
+    Key("left,ctrl+b", "walk(-1)", "the token before", "Left"),
+    Key("right,ctrl+f", "walk(1)", "the next token", "Right"),
+    Key("ctrl+left,alt+b,b", "word(-1)", "the word before", "Ctrl+Left, b"),
+    Key("ctrl+right,alt+f,w", "word(1)", "the next word", "Ctrl+Right, w"),
+    Key("home,ctrl+a", "go(0)", "the first token", "Home"),
+    Key("end,ctrl+e", "go(-1)", "the last token", "End"),
+    Key("up", "pick_next(-1)", "a likelier alternative", "Up"),
+    Key("down", "pick_next(1)", "a less likely alternative", "Down"),
+    *(Key(str(n), f"pick({n})", "", "") for n in range(1, 10)),
+    Key("", "", "the alternative with that number", "1 … 9"),
+    Key("enter", "branch", "branch: go on from here with the alternative", "Enter"),
+    Key("h", "hand_on", "let another model go on from here", "h"),
+    Key("c", "copy_token", "copy the token", "c"),
+    Key("f", "lacking", "score the answer, where its alternatives were not kept", "f"),
+    Key("escape,q,f3", "leave_tokens", "leave the tokens", "Esc"),
+)
+"""In a pane, while the cursor is on a token."""
 
 PROMPT = (
     Key("enter", "send", "send", "Enter"),
@@ -95,6 +117,7 @@ PROMPT = (
 
 MOUSE = (
     ("wheel", "scroll what is under the pointer"),
+    ("click in a pane", "put the cursor on a token; the first click chooses the pane"),
     ("drag, then Ctrl+C", "select and copy"),
     ("Shift + drag", "the terminal's own selection, in most terminals"),
 )
@@ -102,7 +125,7 @@ MOUSE = (
 
 def bindings(keys: Sequence[Key]) -> list[BindingType]:
     """Textual's bindings for a table."""
-    return [Binding(k.keys, k.action, k.help, show=False, priority=k.priority) for k in keys]
+    return [Binding(k.keys, k.action, k.help, show=False, priority=k.priority) for k in keys if k.keys]
 
 
 def actions(table: Iterable[BindingType]) -> dict[str, str]:

@@ -19,8 +19,8 @@ from repl.tui.answers import AnswerBlock
 from repl.tui.clock import FrameClock
 from repl.tui.lines import Line
 from repl.tui.tokenlayer import Heat
+from repl.tui.tokenview import TokenView
 from repl.tui.transcript import Block
-from repl.tui.view import LineView
 from repl.tui.words import SIGNS, state_words
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ DETAIL_LINES = 12
 """How much of a dead replica's last output is shown."""
 
 
-class Pane(LineView):
+class Pane(TokenView):
     """Shows the answers of ``model``."""
 
     BINDINGS: ClassVar[list[BindingType]] = keymap.bindings(keymap.PANE)
@@ -108,6 +108,8 @@ class Pane(LineView):
                     block.feed(event)
         for exchange, block in touched.items():
             block.settle(self._where(exchange), self._waiting)
+        if self.cursor is not None and self.cursor.block in touched.values():
+            self.point()
         self.redraw()
 
     @property
@@ -197,7 +199,7 @@ class Pane(LineView):
         self.redraw_header()
 
     async def _on_key(self, event: events.Key) -> None:
-        if event.is_printable and event.character not in (None, "?"):
+        if self.cursor is None and event.is_printable and event.character not in (None, "?"):
             event.stop()
             assert event.character is not None
             self.post_message(self.Typed(event.character))

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
+from rich.cells import cell_len
+
 from repl.tui.lines import Line, Span, mark
 
 CARET = ("▏", "muted")
@@ -36,6 +38,10 @@ class Row(NamedTuple):
     """Cells to scroll sideways; None for a row that is wrapped."""
     marks: bool = False
     """It stands for the heat of the row above it."""
+
+    def cells_before(self, character: int) -> int:
+        """Cells of ``text`` before a character of the line."""
+        return cell_len(self.text[: character - self.start])
 
 
 class Position(NamedTuple):

@@ -1,0 +1,136 @@
+"""What the keys of the app do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from textual.app import App
+
+from repl.tui.pane import Pane
+from repl.tui.status import plural
+
+if TYPE_CHECKING:
+    from repl.session.commands.base import Command
+    from repl.session.session import Session
+    from repl.tui.drawer import Drawer
+    from repl.tui.frame import Frame
+    from repl.tui.panes import Panes
+    from repl.tui.prompt import Prompt
+    from repl.tui.tokenmode import TokenMode
+
+
+class Actions(App[int]):
+    """The half of the app that answers to keys; the parts are laid out by the other."""
+
+    frame: Frame
+    panes: Panes
+    drawer: Drawer
+    prompt: Prompt
+    tokens: TokenMode
+
+    @property
+    def session(self) -> Session | None:
+        """None until it is open."""
+        raise NotImplementedError
+
+    def pool_changed(self) -> None:
+        """Something about the replicas or the queue changed: draw it with the next frame."""
+        raise NotImplementedError
+
+    def commands(self) -> Iterable[Command]:
+        """All commands."""
+        from repl.session.commands import COMMANDS
+
+        return COMMANDS
+
+    def action_interrupt(self) -> None:
+        """Copy, stop or clear: never leave."""
+        selected = self.screen.get_selected_text() or self.prompt.selected_text
+        if selected:
+            self.copy_to_clipboard(selected)
+            self.screen.clear_selection()
+            self.frame.say(f"copied {len(selected)} characters")
+        elif self.screen is not self.screen_stack[0]:
+            self.pop_screen()
+        elif self.prompt.searching:
+            self.prompt.leave_search()
+        elif self.session is not None and (count := self.session.stop()):
+            self.frame.say(f"stopping {plural(count, 'answer')}")
+            self.pool_changed()
+        elif self.prompt.text:
+            self.prompt.close_completions()
+            self.prompt.clear()
+        else:
+            self.frame.say("Ctrl+D or /quit leaves")
+
+    def action_escape(self) -> None:
+        """Close what is open, else stop an answer, else come back to the prompt."""
+        if self.prompt.restore_typed():
+            return
+        if self.screen.selections:
+            self.screen.clear_selection()
+            return
+        if self.drawer.close():
+            self.prompt.focus()
+            return
+        running = [x.ticket for pane in self.panes.meant for x in pane.running if x.ticket is not None]
+        for ticket in running:
+            ticket.cancel()
+        self.pool_changed()
+        if not running and self.panes.zoomed:
+            self.panes.toggle_zoom()
+        elif not running:
+            self.prompt.focus()
+
+    def action_leave(self) -> None:
+        """Leave; running answers are stopped and recorded, nothing is asked."""
+        self.exit(0)
+
+    def action_leave_if_empty(self) -> None:
+        """Leave, unless something stands in the prompt."""
+        if not self.prompt.text:
+            self.action_leave()
+
+    def action_help(self) -> None:
+        """Show the help screen."""
+        from repl.tui.helpscreen import HelpScreen
+
+        self.push_screen(HelpScreen(self.commands()))
+
+    def action_next_pane(self, by: int) -> None:
+        """Go to the next pane, or to the prompt after the last."""
+        current = self.focused if isinstance(self.focused, Pane) else None
+        pane = self.panes.neighbour(by, current)
+        if pane is None:
+            self.prompt.focus()
+        else:
+            self.panes.go_to(pane)
+
+    def action_pane(self, number: int) -> None:
+        """Go to the pane at a place, counted from 1."""
+        for pane in self.panes.all[number - 1 : number]:
+            self.panes.go_to(pane)
+
+    def action_zoom(self) -> None:
+        """One pane alone, and back."""
+        self.panes.toggle_zoom()
+
+    def action_tokens(self) -> None:
+        """Walk the tokens of an answer."""
+        self.tokens.start()
+
+    def action_heat(self) -> None:
+        """Colour the tokens in the next way."""
+        self.tokens.next_heat()
+
+    def action_pages(self, pages: int) -> None:
+        """Scroll from the prompt: the drawer if it is open, else the active pane or all."""
+        views = [self.drawer] if self.drawer.display else self.panes.meant
+        for view in views:
+            view.action_pages(pages)
+
+    def action_redraw(self) -> None:
+        """Draw the screen anew, after something else wrote on it."""
+        self.refresh(repaint=True, layout=True)
+        self.screen.refresh(repaint=True, layout=True)
