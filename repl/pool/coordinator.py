@@ -14,14 +14,14 @@ from typing import Literal, NoReturn
 
 import msgspec
 
-from repl.messages import Error, Failed, Lost, Request, Stopped
+from repl.messages import Error, Request, Stopped
 from repl.pool import local, policy
+from repl.pool.group import Group
 from repl.pool.metrics import ModelMetrics
 from repl.pool.plan import Limits, ReplicaPlan, ReplicaStatus
 from repl.pool.process import Launcher
-from repl.pool.queue import FairQueue
 from repl.pool.replica import Replica
-from repl.pool.ticket import OnLoss, Sink, StopReason, Ticket
+from repl.pool.ticket import OnLoss, Sink, Ticket
 from repl.pool.trace import Trace
 
 TICK = 0.5
@@ -44,16 +44,6 @@ class Unavailable(Refused):
     """No such model, replica or device."""
 
 
-class _Group:
-    """The replicas of one model, what waits for them, and what became of the rest."""
-
-    def __init__(self) -> None:
-        self.replicas: list[Replica] = []
-        self.queue = FairQueue()
-        self.metrics = ModelMetrics()
-        self.lengths = policy.Lengths()
-
-
 class Coordinator:
     """Use as an async context manager: entering starts the replicas without waiting for them."""
 
@@ -72,7 +62,7 @@ class Coordinator:
         self._launch = launch
         self._order = order
         self._trace = trace
-        self._groups: dict[str, _Group] = {}
+        self._groups: dict[str, Group] = {}
         self._replicas: dict[str, Replica] = {}
         self._tickets: dict[int, Ticket] = {}
         self._ids = itertools.count(1)
@@ -86,8 +76,11 @@ class Coordinator:
     def _plan(self, plan: ReplicaPlan) -> Replica:
         if plan.name in self._replicas:
             raise ValueError(f"two replicas are named {plan.name}")
-        group = self._groups.setdefault(plan.model.name, _Group())
-        replica = Replica(plan, self._launch, self._limits, self, group.metrics)
+        model = plan.model.name
+        if model not in self._groups:
+            self._groups[model] = Group(model, self._limits, self._trace, self._note)
+        group = self._groups[model]
+        replica = Replica(plan, self._launch, self._limits, group, group.metrics)
         self._replicas[plan.name] = replica
         group.replicas.append(replica)
         return replica
@@ -142,7 +135,7 @@ class Coordinator:
             home=home,
             sink=sink,
             on_loss=on_loss,
-            cancel=self._cancel,
+            cancel=group.cancel,
             ended=self._ended,
         )
         self._tickets[ticket.request.id] = ticket
@@ -151,15 +144,10 @@ class Coordinator:
         if self._order == "shortest":
             expected = group.lengths.expect(request.prompt, request.params.max_new)
             ticket.rank = policy.rank(ticket.timings.submitted, ticket.request.id, expected)
-        if self._trace:
-            self._trace.submitted(ticket)
-        group.queue.push(ticket)
-        self._dispatch(group)
-        if ticket.state == "queued":
-            asyncio.get_running_loop().call_soon(self._fail_hopeless, group, [ticket])
+        group.submit(ticket)
         return ticket
 
-    def _group(self, model: str) -> _Group:
+    def _group(self, model: str) -> Group:
         if model in self._groups:
             return self._groups[model]
         known = ", ".join(self._groups) or "none"
@@ -167,7 +155,7 @@ class Coordinator:
             Error(kind="unsupported", message=f"there is no model '{model}'", hint=f"known: {known}")
         )
 
-    def _pinned(self, group: _Group, model: str, pin: str) -> frozenset[str]:
+    def _pinned(self, group: Group, model: str, pin: str) -> frozenset[str]:
         device = f"cuda:{pin[3:]}" if pin.startswith("gpu") and pin[3:].isdigit() else pin
         names = frozenset(r.name for r in group.replicas if pin == r.name or device == r.plan.device)
         if names:
@@ -177,57 +165,12 @@ class Coordinator:
             Error(kind="unsupported", message=f"{model} has no replica '{pin}'", hint=f"it has {known}")
         )
 
-    def _dispatch(self, group: _Group, replicas: Sequence[Replica] | None = None) -> None:
-        for ticket, replica in policy.bindings(group.queue, group.replicas if replicas is None else replicas):
-            replica.take(ticket)
-            group.metrics.placed(ticket, replica.free_since)
-            if self._trace:
-                self._trace.placed(ticket)
-
-    def _cancel(self, ticket: Ticket, reason: StopReason) -> None:
-        if ticket.done:
-            return
-        ticket.stopping = reason
-        ticket.stop_asked = ticket.stop_asked or time.monotonic()
-        if ticket.state == "queued":
-            self._groups[ticket.request.model].queue.discard(ticket)
-            ticket.deliver(Stopped(id=ticket.request.id, reason=reason))
-        elif ticket.replica is not None:
-            self._replicas[ticket.replica].cancel(ticket)
-
     def _ended(self, ticket: Ticket) -> None:
         del self._tickets[ticket.request.id]
-        assert ticket.terminal is not None
-        group = self._groups[ticket.request.model]
-        group.metrics.ended(ticket, ticket.terminal)
-        if ticket.state == "finished":
-            group.lengths.learn(ticket.request.prompt, ticket.tokens)
-        if self._trace:
-            self._trace.ended(ticket)
+        self._groups[ticket.request.model].ended(ticket)
 
-    def _fail_hopeless(self, group: _Group, tickets: Sequence[Ticket] | None = None) -> None:
-        """Requests that no replica will ever take end now rather than wait for ever."""
-        coming = {r.name for r in group.replicas if r.coming}
-        for ticket in list(group.queue) if tickets is None else tickets:
-            names = ticket.pin or {r.name for r in group.replicas}
-            if ticket.state != "queued" or names & coming:
-                continue
-            cause = next((r.error for r in group.replicas if r.name in names and r.error), None)
-            group.queue.discard(ticket)
-            ticket.deliver(Failed(id=ticket.request.id, error=self._hopeless(ticket, cause)))
-
-    def _hopeless(self, ticket: Ticket, cause: Error | None) -> Error:
-        model = ticket.request.model
-        if cause is None:
-            return Error(
-                kind="crashed", message=f"no replica of {model} is running", hint=f"/restart {model}"
-            )
-        return msgspec.structs.replace(cause, hint=cause.hint or f"/restart {model} tries again")
-
-    # -- what replicas report (``Keeper``) -----------------------------------------------------------------
-
-    def changed(self, replica: Replica) -> None:
-        """Tell the watchers."""
+    def _note(self, replica: Replica) -> None:
+        """Tell the watchers of a replica that looks different now."""
         self._changed.set()
         if self._watchers or self._trace:
             status = replica.status()
@@ -235,46 +178,6 @@ class Coordinator:
                 self._trace.replica(status)
             for watcher in list(self._watchers):
                 watcher(status)
-
-    def freed(self, replica: Replica) -> None:
-        """Give it work, or give up on what waits for nobody."""
-        if self._closed:
-            return
-        group = self._groups[replica.plan.model.name]
-        if replica.coming:
-            self._dispatch(group, [replica])  # had another a free slot, nothing it may take would be waiting
-        else:
-            self._fail_hopeless(group)
-
-    def orphaned(self, replica: Replica, tickets: Sequence[Ticket], error: Error) -> None:
-        """Requeue what showed nothing or may go on; the rest is lost, with its partial answer standing."""
-        group = self._groups[replica.plan.model.name]
-        resumes = replica.capabilities is not None and replica.capabilities.resumes
-        for ticket in sorted(tickets, key=lambda t: t.request.id, reverse=True):
-            if self._closed or ticket.done:
-                continue
-            request_id = ticket.request.id
-            if ticket.stopping:
-                ticket.deliver(Stopped(id=request_id, reason=ticket.stopping))
-            elif ticket.shown and not (resumes and ticket.resumable and ticket.tries < self._limits.tries):
-                ticket.deliver(Lost(id=request_id, error=error))
-            elif ticket.tries < self._limits.tries:
-                self._requeue(group, ticket)
-            else:
-                message = f"{error.message}; this request has now been lost on {ticket.tries} replicas"
-                ticket.deliver(Failed(id=request_id, error=msgspec.structs.replace(error, message=message)))
-        self._dispatch(group)
-        self._fail_hopeless(group)
-
-    def _requeue(self, group: _Group, ticket: Ticket) -> None:
-        if ticket.shown:
-            ticket.resume()
-        else:
-            ticket.requeue()
-        group.queue.push(ticket, front=True)
-        group.metrics.requeued += 1
-        if self._trace:
-            self._trace.requeued(ticket)
 
     # -- the pool ------------------------------------------------------------------------------------------
 
@@ -309,7 +212,7 @@ class Coordinator:
         chosen = [r for r in self._replicas.values() if name in (r.name, r.plan.device)]
         for replica in chosen or [self._unknown(name)]:
             replica.drain()
-            self._fail_hopeless(self._groups[replica.plan.model.name])
+            self._groups[replica.plan.model.name].fail_hopeless()
 
     def _unknown(self, name: str) -> NoReturn:
         known = ", ".join(f"{r.name} on {r.plan.device}" for r in self._replicas.values())
@@ -337,6 +240,8 @@ class Coordinator:
         if self._closed:
             return
         self._closed = True
+        for group in self._groups.values():
+            group.closed = True
         if self._ticker is not None:
             self._ticker.cancel()
         for ticket in list(self._tickets.values()):

@@ -62,15 +62,11 @@ class LocalProcess:
 
 
 def environment(plan: ReplicaPlan) -> dict[str, str]:
-    """The child's environment: its own device alone, its share of threads, set before torch is imported."""
+    """The child's environment: its own devices alone, its share of threads, set before torch is imported."""
     env = dict(os.environ)
-    kind, _, index = plan.device.partition(":")
-    if kind == "cuda":
-        visible = [d for d in env.get("CUDA_VISIBLE_DEVICES", "").split(",") if d]
-        number = int(index or 0)
-        env["CUDA_VISIBLE_DEVICES"] = visible[number] if number < len(visible) else str(number)
-    else:
-        env["CUDA_VISIBLE_DEVICES"] = ""
+    visible = [d for d in env.get("CUDA_VISIBLE_DEVICES", "").split(",") if d]
+    own = [int(d.partition(":")[2] or 0) for d in plan.device.split("+") if d.startswith("cuda")]
+    env["CUDA_VISIBLE_DEVICES"] = ",".join(visible[n] if n < len(visible) else str(n) for n in own)
     threads = str(plan.threads)
     env.update(OMP_NUM_THREADS=threads, MKL_NUM_THREADS=threads, OPENBLAS_NUM_THREADS=threads)
     env.update(

@@ -16,7 +16,8 @@ class ReplicaPlan(msgspec.Struct, frozen=True, kw_only=True):
     """``model/0``: unique in a pool."""
     model: ModelSpec
     device: str
-    """``cuda:1`` or ``cpu:0``; the number counts the devices this process may see."""
+    """``cuda:1`` or ``cpu:0``, or ``cuda:0+cuda:1`` for a replica over several; the numbers count the devices
+    that this process may see."""
     threads: int = 1
     cores: tuple[int, ...] = ()
     """CPU cores to stay on; empty leaves that to the system."""

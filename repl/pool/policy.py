@@ -77,21 +77,26 @@ def rank(arrival: float, number: int, expected_tokens: float | None) -> float:
 def bindings(queue: FairQueue, servers: Iterable[S], now: float | None = None) -> Iterator[tuple[Ticket, S]]:
     """Bind waiting requests to free slots until one runs out; the caller places each before the next.
 
+    The request leaves the queue after it was placed, so that the slot does not wait for that either.
+
     A conversation goes home if its home has a slot; any other request goes to the server with the fewest
     running per slot, ties at random.
     """
     free = {server.name: server for server in servers if server.free > 0}
-    while free:
-        ticket = queue.head(free)
-        if ticket is None:
-            return
-        if queue.homed:
-            ticket = _next(queue.peek(free, LOOK), free, time.monotonic() if now is None else now)
-        queue.take(ticket)
+    while free and (ticket := next_for(queue, free, now)) is not None:
         server = _choose(ticket, free)
         yield ticket, server
+        queue.take(ticket)
         if server.free <= 0:
             del free[server.name]
+
+
+def next_for(queue: FairQueue, free: dict[str, S], now: float | None = None) -> Ticket | None:
+    """The request that one of the servers with ``free`` slots gets next, left in the queue."""
+    if not queue.homed:
+        return queue.head(free)
+    heads = queue.peek(free, LOOK)
+    return _next(heads, free, time.monotonic() if now is None else now) if heads else None
 
 
 def _next(heads: list[Ticket], free: dict[str, S], now: float) -> Ticket:

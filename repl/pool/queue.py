@@ -63,12 +63,6 @@ class _Line:
     def __init__(self) -> None:
         self.by_pin: dict[Pin, _Heap] = {}
 
-    def head(self, free: Collection[str]) -> Ticket | None:
-        """The request of least rank that one of the ``free`` replicas may take."""
-        if len(self.by_pin) == 1 and None in self.by_pin:
-            return self.by_pin[None].head()
-        return next(iter(self.first(free, 1)), None)
-
     def first(self, free: Collection[str], count: int) -> list[Ticket]:
         """The requests of least rank that one of the ``free`` replicas may take, in order."""
         heaps = [heap for pin, heap in self.by_pin.items() if pin is None or not pin.isdisjoint(free)]
@@ -96,6 +90,9 @@ class FairQueue:
         self._length = 0
         self.homed = 0
         """Requests here that prefer a replica."""
+        self._pinned = 0
+        self._first: Ticket | None = None
+        """Served next while nobody is pinned: found when the queue changes, not when a slot frees."""
 
     def __len__(self) -> int:
         return self._length
@@ -112,17 +109,13 @@ class FairQueue:
         lines.setdefault(ticket.user, _Line()).add(ticket)
         if front:
             lines.move_to_end(ticket.user, last=False)
-        self._length += 1
-        self.homed += ticket.home is not None
+        self._count(ticket, 1)
 
     def head(self, free: Collection[str]) -> Ticket | None:
         """The next request to be served, of those the ``free`` replicas may take."""
-        for lines in (self._interactive, self._batch):
-            for line in lines.values():
-                ticket = line.head(free)
-                if ticket is not None:
-                    return ticket
-        return None
+        if not self._pinned:
+            return self._first
+        return next(iter(self.peek(free, 1)), None)
 
     def peek(self, free: Collection[str], count: int) -> list[Ticket]:
         """The next ``count`` requests in the order they would be served, of those the ``free`` may take."""
@@ -139,6 +132,7 @@ class FairQueue:
             lines = self._lines(ticket)
             if ticket.user in lines:
                 lines.move_to_end(ticket.user)
+                self._find_first()
 
     def discard(self, ticket: Ticket) -> bool:
         """Remove a waiting request; False if it is not here."""
@@ -148,9 +142,19 @@ class FairQueue:
             return False
         if not line.by_pin:
             del lines[ticket.user]
-        self._length -= 1
-        self.homed -= ticket.home is not None
+        self._count(ticket, -1)
         return True
+
+    def _count(self, ticket: Ticket, change: int) -> None:
+        self._length += change
+        self.homed += change * (ticket.home is not None)
+        self._pinned += change * (ticket.pin is not None)
+        self._find_first()
+
+    def _find_first(self) -> None:
+        lines = self._interactive or self._batch
+        line = next(iter(lines.values()), None)
+        self._first = None if line is None or self._pinned else line.by_pin[None].head()
 
     def _lines(self, ticket: Ticket) -> OrderedDict[str, _Line]:
         return self._interactive if ticket.interactive else self._batch

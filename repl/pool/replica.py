@@ -8,14 +8,13 @@ until the user asks.
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from repl.messages import (
     Cancel,
     Capabilities,
     Error,
-    Event,
     FromChild,
     Heartbeat,
     Load,
@@ -32,16 +31,23 @@ from repl.pool.ticket import Ticket
 from repl.pool.transport import FrameProtocol
 from repl.pool.vitals import Vitals, obituary
 
+ABOUT_PROCESS = (Heartbeat, Loading, Ready, LoadFailed)
+
 
 class Keeper(Protocol):
-    """Who owns replicas: the coordinator."""
+    """Who owns replicas: the group of their model."""
 
-    def changed(self, replica: "Replica") -> None:
-        """Something a front end shows is different now."""
+    @property
+    def changed(self) -> Callable[["Replica"], None]:
+        """To be called when something a front end shows is different."""
         ...
 
     def freed(self, replica: "Replica") -> None:
         """It can take a request."""
+        ...
+
+    def failed(self, replica: "Replica") -> None:
+        """It is down and stays so."""
         ...
 
     def orphaned(self, replica: "Replica", tickets: Sequence[Ticket], error: Error) -> None:
@@ -131,13 +137,12 @@ class Replica:
 
     def take(self, ticket: Ticket) -> None:
         """Send a request to the process; the caller has seen that a slot is free."""
-        assert self._process is not None and self.free > 0
+        assert self._process is not None
         ticket.place(self.name)
         if not self._running:
             self._vitals.work_begins()
         self._running.add(ticket)
         self._process.connection.send(ticket.request)
-        self._keeper.changed(self)
 
     def cancel(self, ticket: Ticket) -> None:
         """Pass a stop on; the process answers with ``Stopped`` within one step."""
@@ -169,41 +174,48 @@ class Replica:
         self._process.connection.send(order)
 
     def received(self, messages: Sequence[FromChild]) -> None:
-        """All that one engine step, or the load, produced."""
+        """All that one engine step, or the load, produced.
+
+        Slots that became free are given work first; the steps and ends are told after that, so that no slot
+        waits for those who listen.
+        """
         if self._state == "stopped":  # a last word from a process that is being closed
             return
         heard = self._vitals.heard = time.monotonic()
-        freed = False
-        ends: list[tuple[Ticket, Event]] = []
-        for message in messages:
-            if isinstance(message, Heartbeat):
-                self._vitals.beat(message)
-            elif isinstance(message, Loading):
-                self._loading = message.fraction
-                self._set("loading", message.stage)
-            elif isinstance(message, Ready):
-                self.capabilities = message.capabilities
-                self._running.slots = message.capabilities.slots
-                self._loading = None
-                self._ready_since = heard
-                self._set("ready", "")
-                freed = True
-            elif isinstance(message, LoadFailed):
-                self._verdict = message.error
-            else:
-                freed |= self._running.take_in(message, heard, ends)
+        ended = self._running.release(messages)
+        freed = bool(ended)
         if freed:
-            self._refill(ends)
+            self.free_since = heard
+            self._keeper.freed(self)
+        for message in messages:
+            if isinstance(message, ABOUT_PROCESS):
+                self._told(message)
+            elif self._running.deliver(message, ended, heard):
+                freed = True
+                self.free_since = heard
+                self._keeper.freed(self)
+        if freed:
+            self._keeper.changed(self)
+            if self._draining and not self._running:
+                self._spawn(self.close())
 
-    def _refill(self, ends: list[tuple[Ticket, Event]]) -> None:
-        """Slots became free: give them work first and tell of the ends after that, so that none idles."""
-        heard = self.free_since = self._vitals.heard
-        self._keeper.freed(self)
-        for ticket, end in ends:
-            ticket.deliver(end, heard)
-        self._keeper.changed(self)
-        if self._draining and not self._running:
-            self._spawn(self.close())
+    def _told(self, message: Heartbeat | Loading | Ready | LoadFailed) -> None:
+        """What the process says of itself."""
+        if isinstance(message, Heartbeat):
+            self._vitals.beat(message)
+        elif isinstance(message, Loading):
+            self._loading = message.fraction
+            self._set("loading", message.stage)
+        elif isinstance(message, LoadFailed):
+            self._verdict = message.error
+        else:
+            self.capabilities = message.capabilities
+            self._running.slots = message.capabilities.slots
+            self._loading = None
+            self._ready_since = self.free_since = self._vitals.heard
+            self._set("ready", "")
+            self._keeper.freed(self)
+            self._keeper.changed(self)
 
     def tick(self, now: float) -> None:
         """Twice a second: the token rate, and whether the process hangs."""
@@ -274,7 +286,7 @@ class Replica:
         self.error = error
         self._loading = None
         self._set("failed", error.message)
-        self._keeper.freed(self)
+        self._keeper.failed(self)
 
     # -- by hand -------------------------------------------------------------------------------------------
 

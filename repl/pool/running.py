@@ -1,8 +1,8 @@
 """The requests that one replica is serving, and what its process says of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
-from repl.messages import Event, Failed, Finished, Lost, Started, Step, Stopped
+from repl.messages import Event, Failed, Finished, FromChild, Lost, Started, Step, Stopped
 from repl.pool.metrics import ModelMetrics
 from repl.pool.ticket import Ticket
 
@@ -40,30 +40,34 @@ class Running:
         if ticket.tries > 1:
             self._alone = ticket.request.id
 
-    def take_in(self, event: Event, heard: float, ends: list[tuple[Ticket, Event]]) -> bool:
-        """Deliver to the ticket, or keep an end for later; whether a slot became free."""
-        ticket = self._tickets.get(event.id)
+    def release(self, messages: Sequence[FromChild]) -> dict[int, Ticket]:
+        """Take out the requests that a frame ends, before any of it is delivered."""
+        return {
+            message.id: self._tickets.pop(message.id)
+            for message in messages
+            if isinstance(message, TERMINAL) and message.id in self._tickets
+        }
+
+    def deliver(self, event: Event, ended: Mapping[int, Ticket], heard: float) -> bool:
+        """Pass an event on to its ticket, here or just ``ended``; whether a slot became free by that."""
+        ticket = self._tickets.get(event.id) or ended.get(event.id)
         if ticket is None:
             return False
-        if isinstance(event, TERMINAL):
-            if isinstance(event, Stopped) and ticket.stopping:
-                event = Stopped(id=event.id, reason=ticket.stopping)
-            del self._tickets[event.id]
-            ends.append((ticket, event))
-            return True
         if isinstance(event, Step):
             self.tokens += 1
-            gap = None if ticket.last_step is None else heard - ticket.last_step
-            self._metrics.stepped(gap)
+            self._metrics.stepped(None if ticket.last_step is None else heard - ticket.last_step)
         elif isinstance(event, Started):
             self._metrics.started(event)
+        elif isinstance(event, Stopped) and ticket.stopping:
+            event = Stopped(id=event.id, reason=ticket.stopping)
         if ticket.done:  # ended without the process's word, which goes on until it obeys the stop
             return False
-        ticket.deliver(event)
-        if ticket.done:  # refused by the ticket: the process must stop too
-            del self._tickets[event.id]
-            self._cancel(ticket)
-        return ticket.done
+        ticket.deliver(event, heard)
+        if not ticket.done or event.id not in self._tickets:
+            return False
+        del self._tickets[event.id]  # refused by the ticket: the process must stop too
+        self._cancel(ticket)
+        return True
 
     def end_disobeyed(self, now: float, patience: float) -> None:
         """A stop that a frozen or slow process has not obeyed ends the request all the same."""

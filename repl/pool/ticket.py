@@ -175,7 +175,7 @@ class Ticket:
     def deliver(self, event: Event, at: float | None = None) -> None:
         """Pass an event on; a step out of order is a fault of the replica and fails the request.
 
-        ``at`` is when a terminal event came, in seconds of ``time.monotonic``; now if it is not given.
+        ``at`` is when it came, in seconds of ``time.monotonic``; now if it is not given.
         """
         if self.done:
             return
@@ -185,7 +185,7 @@ class Ticket:
             if event.index != self._next_index:
                 event = self._out_of_order(event)
             else:
-                self._step(event)
+                self._step(event, time.monotonic() if at is None else at)
         elif isinstance(event, Started):
             if self.request.resume:
                 return  # told before the loss
@@ -203,12 +203,12 @@ class Ticket:
         elif self._events is not None:
             self._events.put_nowait(event)
 
-    def _step(self, step: Step) -> None:
+    def _step(self, step: Step, at: float) -> None:
         self._next_index += 1
         self.state = "streaming"
-        self.last_step = time.monotonic()
+        self.last_step = at
         if self.timings.first is None:
-            self.timings.first = self.last_step
+            self.timings.first = at
         if self.on_loss == "continue":
             self._shown.append(step.token)
 

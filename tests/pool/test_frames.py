@@ -5,7 +5,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from repl.messages import Event, Finished, Step
 from repl.pool import Coordinator
+from repl.pool.ticket import Ticket
 
 from .conftest import ask, plans
 from .fake import Played, Stage
@@ -26,3 +28,31 @@ async def test_a_request_tells_its_engine_whether_a_person_waits(interactive: bo
     async with one_replica(slots=1) as (pool, process):
         ticket = pool.submit(ask("x"), interactive=interactive)
         assert process.running[ticket.request.id].interactive is interactive
+
+
+async def test_a_slot_that_a_frame_frees_has_work_before_anyone_hears_of_that_frame() -> None:
+    heard: list[tuple[type, list[int]]] = []
+
+    async with one_replica(slots=2) as (pool, process):
+
+        def note(ticket: Ticket, event: Event) -> None:
+            heard.append((type(event), sorted(process.running)))
+
+        first, second = pool.submit(ask("a"), sink=note), pool.submit(ask("b"), sink=note)
+        third = pool.submit(ask("c"))
+        one, two, three = (ticket.request.id for ticket in (first, second, third))
+        del process.running[one]
+        step = Step(id=two, index=0, token=0, piece=b"b", text="b")
+        process.say(step, Finished(id=one, reason="eos", text=""))
+        assert heard == [(Step, [two, three]), (Finished, [two, three])]
+        assert (first.state, second.state, third.state) == ("finished", "streaming", "placed")
+
+
+async def test_the_last_step_and_the_end_of_one_frame_come_in_order() -> None:
+    heard: list[type] = []
+    async with one_replica(slots=1) as (pool, process):
+        ticket = pool.submit(ask("a"), sink=lambda ticket, event: heard.append(type(event)))
+        number = ticket.request.id
+        step = Step(id=number, index=0, token=0, piece=b"a", text="a")
+        process.say(step, Finished(id=number, reason="eos", text="a"), step)
+        assert heard == [Step, Finished] and ticket.tokens == 1
