@@ -76,7 +76,7 @@ def _make(base: Path, done: Path, convert: Convert, progress: Progress) -> None:
     try:
         model = part / "model"
         convert(model)
-        record = {"files": _sizes(model), "contents": _contents(model)}
+        record = {"files": _sizes(model), "contents": contents(model)}
         (model / _RECORD).write_text(json.dumps(record), encoding="utf-8")
         for file in model.iterdir():
             _to_disk(file)
@@ -89,7 +89,7 @@ def _is_whole(done: Path) -> bool:
     """Whether all files are there as they were written."""
     try:
         record = json.loads((done / _RECORD).read_text(encoding="utf-8"))
-        return bool(record == {"files": _sizes(done), "contents": _contents(done)})
+        return bool(record == {"files": _sizes(done), "contents": contents(done)})
     except (OSError, ValueError):
         return False
 
@@ -102,7 +102,8 @@ def _sizes(model: Path) -> dict[str, int]:
     return {file.name: file.stat().st_size for file in _files(model)}
 
 
-def _contents(model: Path) -> str:
+def contents(model: Path) -> str:
+    """A fingerprint of all files of a converted model."""
     return fingerprint.files(_files(model))
 
 

@@ -32,8 +32,8 @@ class Call:
         self.over = False
         self.reader = reader
         self._library, self._chooser = library, chooser
-        self._rows = [(member, row, len(row.tokens)) for member in members for row in member.open]
-        """The sequences, whose they are, and how many tokens of the answer were known before."""
+        self._rows = [(member, row) for member in members for row in member.open]
+        """The sequences, and whose they are."""
         self._told: queue.SimpleQueue[list[Event] | None] = queue.SimpleQueue()
         self._results: list[list[Found]] = []
         rows, length = sum(m.hypotheses for m in members), max(m.length for m in members)
@@ -80,7 +80,7 @@ class Call:
                 events += [] if member.dropped else member.found(found)
         elif self.way == "guided":
             results = iter(self._results)
-            counts = [sum(owner is member for owner, _, _ in self._rows) for member in self.members]
+            counts = [sum(owner is member for owner, _ in self._rows) for member in self.members]
             for member, count in zip(self.members, counts, strict=True):
                 events += member.landed([next(results)[0] for _ in range(count)])
         return events
@@ -88,7 +88,7 @@ class Call:
     def _feeds(self) -> list[Feed]:
         if self.way == "beams":
             return [Feed(member.asked.feed, member.asked.script) for member in self.members]
-        return [Feed(row.feed, [*row.ids, *row.left]) for _, row, _ in self._rows]
+        return [Feed(row.feed, [*row.ids, *row.left]) for _, row in self._rows]
 
     def _search(self) -> Search:
         first = self.members[0]
@@ -104,7 +104,7 @@ class Call:
                 no_repeat_ngram=params.no_repeat_ngram,
                 never=self.reader.never,
             )
-        ahead = max(row.limit - len(row.tokens) - len(row.left) for _, row, _ in self._rows)
+        ahead = max(row.limit - len(row.tokens) - len(row.left) for _, row in self._rows)
         if self.way == "stream":
             return Search(ahead=ahead)
         return Search(
@@ -113,9 +113,9 @@ class Call:
 
     def _read(self) -> None:
         """A decoder reads its script in one pass."""
-        sequences = [[*row.feed, *row.ids, *row.left[:-1]] for _, row, _ in self._rows]
+        sequences = [[*row.feed, *row.ids, *row.left[:-1]] for _, row in self._rows]
         logits = self._library.logits(sequences)
-        for (member, row, _), sequence, seen in zip(self._rows, sequences, logits, strict=True):
+        for (member, row), sequence, seen in zip(self._rows, sequences, logits, strict=True):
             first = len(sequence) - len(row.left)
             for place in range(first, len(sequence)):
                 if not member.dropped:
@@ -130,9 +130,9 @@ class Call:
 
     def row(self, result: Any) -> tuple[Member, Row, int]:
         """The sequence of a token, whose it is, and the token's index in the answer."""
-        member, row, before = self._rows[result.batch_id]
-        # A decoder is given what is known as its prompt, others say it again.
-        return member, row, result.step + (before if self._library.causal else 0)
+        member, row = self._rows[result.batch_id]
+        # A decoder is given what is known as its prompt, the others say it again.
+        return member, row, len(row.tokens) if self._library.causal else result.step
 
     def choose(self, member: Member, row: Row, logits: Any) -> Token | None:
         """Let ``row`` go on with what its logits say; None where it cannot."""

@@ -47,15 +47,16 @@ def load(spec: ModelSpec, device: str, threads: int, progress: Progress) -> CTra
 
 def _open(spec: ModelSpec, chosen: Options, compute_type: str, progress: Progress) -> Opened:
     path = Path(spec.path).expanduser()
+    opened: Opened
     if folders.recognises(path):
-        reader = importlib.import_module("backends.ctranslate2.folder_reader").open_folder(spec, path)
-        return Opened(reader, path)
+        opened = importlib.import_module("backends.ctranslate2.hf_source").open_folder(spec, path)
+        return opened
     kind = "hf_source"
     if files.recognises(path) or spec.path.endswith(".pt"):
         kind = "fairseq_source"
         _require_fairseq(spec)
     source = importlib.import_module(f"backends.ctranslate2.{kind}")
-    opened: Opened = source.open_checkpoint(spec, chosen, compute_type, progress)
+    opened = source.open_checkpoint(spec, chosen, compute_type, progress)
     return opened
 
 
