@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from repl.session.commands.base import Command, model_offers, one_model, say
+from repl.session.commands.base import Command, model_offers, number_offers, one_model, say
+from repl.session.commands.probing.comparing import set_following, show_diff
 from repl.session.errors import InputError
 from repl.session.frontend import FrontEnd, Table
 
@@ -48,6 +49,12 @@ async def _compare(session: "Session", ui: FrontEnd, argument: str) -> None:
     if not words:
         say(ui, f"comparing {', '.join(session.comparison)}", "/compare NAME NAME changes that, /compare all")
         return
+    if words[0] == "diff" and "diff" not in session.models:
+        await set_following(session, ui, " ".join(words[1:]))
+        return
+    if all(word.startswith("#") for word in words):
+        await show_diff(session, ui, words)
+        return
     names = list(session.models) if words == ["all"] else [one_model(session, word) for word in words]
     _choose(session, ui, list(dict.fromkeys(names)))
 
@@ -62,6 +69,12 @@ def _compare_offers(session: "Session", before: "Sequence[str]", begun: str) -> 
     yield from model_offers(session, before, begun)
     if not before:
         yield "all", "every model"
+        yield "diff", "on or off: show where the answers part after each line"
+    elif before == ["diff"]:
+        yield "on", "show where the answers part after each line"
+        yield "off", "do not"
+    if not before or before[-1].startswith("#"):
+        yield from number_offers(session, before, begun)
 
 
 def _first_model(session: "Session", before: "Sequence[str]", begun: str) -> "Iterable[Offer]":
@@ -73,8 +86,13 @@ COMMANDS = (
     Command(name="use", usage="NAME", help="talk to one model", handler=_use, offers=_first_model),
     Command(
         name="compare",
-        usage="NAME NAME ... | all",
+        usage="NAME NAME ... | all | #id #id ... | diff on|off",
         help="send each line to several models, side by side",
+        details=(
+            "/compare lm-late lm-early   lines now go to both\n"
+            "/compare #12 #13            where two answers part, as /diff shows it\n"
+            "/compare diff on            show that after each line"
+        ),
         handler=_compare,
         offers=_compare_offers,
     ),
