@@ -240,6 +240,9 @@ def _models(parser: argparse.ArgumentParser) -> None:
     models.add_argument("--devices", metavar="LIST", help="0,1 or cuda:0,cuda:1 or cpu: a replica on each")
     models.add_argument("--replicas", metavar="N", help="of each model; auto is one on each GPU")
     models.add_argument("--dtype", metavar="TYPE", help="auto, float32, float16 or bfloat16")
+    models.add_argument(
+        "--gpus-per-replica", type=int, metavar="K", help="spread each replica over K GPUs (tensor parallel)"
+    )
     models.add_argument("--slots", type=int, metavar="N", help="requests one replica serves at once")
     models.add_argument(
         "--trust",

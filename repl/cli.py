@@ -167,10 +167,11 @@ def _config(said: argparse.Namespace) -> "Config":
             replicas=said.replicas,
             dtype=said.dtype,
             slots=said.slots,
+            gpus_per_replica=said.gpus_per_replica,
             trust=tuple(said.trust),
         )
     )
-    if any(isinstance(model.replicas, tuple) for model in config.models.values()):
+    if any(isinstance(m.replicas, tuple) or m.gpus_per_replica > 1 for m in config.models.values()):
         from repl.devices import plan
 
         plan(config)  # a device that is not there is told before a screen is taken

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from backends import registry
 from repl import cores
 from repl.config import Config, ConfigError, ModelConfig
 from repl.pool.plan import ReplicaPlan, ReplicaStatus
@@ -84,7 +85,7 @@ def plan(config: Config) -> list[ReplicaPlan]:
     placed = [
         (model, i, where)
         for model in config.models.values()
-        for i, where in enumerate(_places(model, visible))
+        for i, where in enumerate(_groups(model, visible))
     ]
     shares = iter(cores.shares(sum(where == "cpu" for _, _, where in placed)))
     feeding = cores.shares(len(placed))[0].threads  # what the CPU side of a GPU replica may take
@@ -123,6 +124,30 @@ def place(model: ModelConfig, device: str, running: Collection[ReplicaStatus]) -
     names = {replica.name for replica in running}
     name = next(f"{model.name}/{i}" for i in count() if f"{model.name}/{i}" not in names)
     return ReplicaPlan(name=name, model=model.spec(), device=device, threads=1)
+
+
+def _groups(model: ModelConfig, visible: list[str]) -> list[str]:
+    """For each replica its devices, joined by ``+``; on the CPU a group shares what one would have."""
+    size, places = model.gpus_per_replica, _places(model, visible)
+    if size > 1 and not getattr(registry.find(model.backend), "spreads", False):
+        raise ConfigError(
+            f"{model.origin}: model '{model.name}': backend {model.backend} runs a replica on one device: "
+            "take gpus_per_replica out"
+        )
+    if size == 1 or set(places) == {"cpu"}:
+        return places
+    if isinstance(model.replicas, tuple):
+        groups = [places[i : i + size] for i in range(0, len(places), size)]
+    else:
+        whole = [visible[i : i + size] for i in range(0, len(visible) - size + 1, size)]
+        number = len(whole) if model.replicas == "auto" else model.replicas
+        groups = [whole[i % len(whole)] for i in range(number)] if whole else [visible]
+    if any(len(set(group)) < size or "cpu" in group for group in groups):
+        raise ConfigError(
+            f"{model.origin}: model '{model.name}' wants {size} GPUs for each replica, which does not go "
+            f"with {', '.join(dict.fromkeys(places))}"
+        )
+    return ["+".join(group) for group in groups]
 
 
 def _places(model: ModelConfig, visible: list[str]) -> list[str]:

@@ -258,6 +258,8 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """``sha256:...`` of each file that may run code when loaded, ``remote-code`` for a hub model's own."""
     options: dict[str, object] = {}
     """Backend-specific settings."""
+    gpus: int = 1
+    """Devices one replica is spread over; the process sees so many."""
 
 
 # -- parent to child -------------------------------------------------------------------------------------

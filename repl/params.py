@@ -278,7 +278,8 @@ _WELL_FORMED: Mapping[str, Callable[[str], bool]] = {
     "tokens": lambda item: item != "#" and (not item.startswith("#") or token_id(item) is not None),
     "biases": _is_bias,
 }
-"""The kinds that hold several texts, and what each of them must be."""
+TEXTS = tuple(_WELL_FORMED)
+"""The kinds that hold several texts."""
 
 
 class ParamError(ValueError):
@@ -301,7 +302,7 @@ def check(name: str, value: object) -> Value:
     if value is None and p.optional:
         return None
     fault = ParamError(f"{p.name} = {value!r} is not allowed: it must be {p.allowed()}")
-    if p.kind in ("strings", "tokens", "biases"):
+    if p.kind in TEXTS:
         if p.kind == "biases" and isinstance(value, dict):
             value = [f"{word}={amount}" for word, amount in value.items()]
         items = [value] if isinstance(value, str) else value
@@ -341,11 +342,11 @@ def parse(name: str, text: str) -> Value:
     text = text.strip()
     if p.kind == "choice":
         return check(name, text.lower())
-    if text.lower() == "none" and (p.optional or p.kind in _WELL_FORMED):
+    if text.lower() == "none" and (p.optional or p.kind in TEXTS):
         return None if p.optional else ()
     if p.kind == "text":
         return check(name, text)
-    if p.kind in _WELL_FORMED:
+    if p.kind in TEXTS:
         parts = [part.replace("\\n", "\n").replace("\\t", "\t") for part in text.split(",")]
         return check(name, [part for part in parts if part])
     try:

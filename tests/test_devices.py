@@ -102,6 +102,13 @@ def config(**replicas: Replicas) -> Config:
     return Config(name="test", models=models, compare=tuple(models))
 
 
+def spread(size: int, replicas: Replicas, backend: str = "hf") -> Config:
+    model = ModelConfig(
+        name="a", backend=backend, path="", replicas=replicas, gpus_per_replica=size, origin="my.yaml:1"
+    )
+    return Config(name="test", models={"a": model}, compare=("a",))
+
+
 class TestGpus:
     def test_without_a_driver_there_are_none(self, nvml: Install) -> None:
         assert devices.gpus() == [] and devices.readings() == {}
@@ -191,6 +198,31 @@ class TestPlan:
         )
         with pytest.raises(ConfigError, match=expected):
             devices.plan(config(a=("cuda:1",)))
+
+    def test_groups_of_gpus(self, nvml: Install) -> None:
+        nvml("GPU-a", "GPU-b", "GPU-c", "GPU-d", "GPU-e")
+        assert placed(spread(2, "auto")) == [("a/0", "cuda:0+cuda:1"), ("a/1", "cuda:2+cuda:3")]
+        assert placed(spread(2, 3)) == [
+            ("a/0", "cuda:0+cuda:1"), ("a/1", "cuda:2+cuda:3"), ("a/2", "cuda:0+cuda:1")
+        ]  # fmt: skip
+        named = ("cuda:4", "cuda:0", "cuda:1", "cuda:2")
+        assert placed(spread(2, named)) == [("a/0", "cuda:4+cuda:0"), ("a/1", "cuda:1+cuda:2")]
+        assert placed(spread(5, "auto")) == [("a/0", "cuda:0+cuda:1+cuda:2+cuda:3+cuda:4")]
+        assert devices.plan(spread(2, 1))[0].model.gpus == 2
+
+    @pytest.mark.parametrize("wanted", ["auto", 1, ("cuda:0",), ("cuda:0", "cuda:0"), ("cuda:0", "cpu")])
+    def test_groups_that_cannot_be_made_are_refused(self, nvml: Install, wanted: Replicas) -> None:
+        nvml("GPU-a")
+        with pytest.raises(ConfigError, match=r"my\.yaml:1: model 'a' wants 2 GPUs for each replica"):
+            devices.plan(spread(2, wanted))
+
+    def test_a_group_on_the_cpu_shares_the_cores_of_one(self, nvml: Install) -> None:
+        assert placed(spread(2, "auto")) == [("a/0", "cpu:0")]
+
+    def test_a_backend_for_one_device_refuses(self, nvml: Install) -> None:
+        nvml("GPU-a", "GPU-b")
+        with pytest.raises(ConfigError, match="backend echo runs a replica on one device"):
+            devices.plan(spread(2, "auto", backend="echo"))
 
     def test_the_model_goes_along(self, nvml: Install) -> None:
         plan = devices.plan(config(a="auto"))[0]

@@ -21,6 +21,7 @@ class HuggingFace:
     """See ``backends.base.Backend``."""
 
     name: ClassVar[str] = "hf"
+    spreads: ClassVar[bool] = True
     summary: ClassVar[str] = "Hugging Face checkpoints: decoder-only and encoder-decoder models"
     requires: ClassVar[tuple[Requirement, ...]] = (
         Requirement(module="torch", install=_INSTALL),

@@ -1,15 +1,19 @@
 """From a model's configuration to an engine that is ready to answer."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import torch
 import transformers
 from transformers import AutoConfig, AutoTokenizer
+from transformers.distributed import DistributedConfig
 
 from backends.base import BackendError, Progress
+from backends.hf import group
 from backends.hf.checkpoint import Source, locate
 from backends.hf.engine import HuggingFaceEngine
 from backends.hf.errors import while_loading
@@ -47,18 +51,51 @@ class Options(msgspec.Struct, forbid_unknown_fields=True):
 
 def load(spec: ModelSpec, device: str, threads: int, progress: Progress) -> HuggingFaceEngine:
     """See ``Backend.load``."""
-    torch.set_num_threads(threads)
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return _load(spec, device, progress)
+        with _quietly(threads):
+            return _load(spec, device, threads, progress)
     except Exception as error:
         raise while_loading(error, spec.name, spec.path, device) from error
 
 
-def _load(spec: ModelSpec, device: str, progress: Progress) -> HuggingFaceEngine:
+def shard(order: group.Order) -> Any:
+    """A follower's part of the network, after the same forward passes that the leader makes at load."""
+    with _quietly(order.threads):
+        group.meet(order.meeting, order.rank, order.spec.gpus, order.device)
+        device = "cpu" if order.device == "cpu" else f"{order.device}:{order.rank}"
+        checkpoint = _open(order.spec)
+        network = _network(checkpoint, choose_dtype(order.spec, checkpoint.config, device)[0], device)
+        rows = choose_rows(network, order.spec.slots, device)
+        group.agree(_room(checkpoint.options, rows, network))
+        return network
+
+
+@contextmanager
+def _quietly(threads: int) -> Iterator[None]:
+    """Without transformers' chatter, on so many threads."""
+    torch.set_num_threads(threads)
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+class Checkpoint(NamedTuple):
+    """A model's files and how they are read."""
+
+    spec: ModelSpec
+    options: Options
+    source: Source
+    common: dict[str, Any]
+    """Arguments of every ``from_pretrained``."""
+    config: Any
+    loader: Any
+    sharded: bool
+    """Over the processes of a group."""
+
+
+def _open(spec: ModelSpec) -> Checkpoint:
     options = _options(spec)
     source = locate(spec)
     common: dict[str, Any] = {
@@ -66,17 +103,32 @@ def _load(spec: ModelSpec, device: str, progress: Progress) -> HuggingFaceEngine
         "trust_remote_code": "remote-code" in spec.trust,
         "revision": options.revision,
     }
-    progress("configuration", None)
     config = AutoConfig.from_pretrained(source.name, **common)
-    loader = loader_for(spec, config)
+    return Checkpoint(spec, options, source, common, config, loader_for(spec, config), spec.gpus > 1)
+
+
+def _load(spec: ModelSpec, device: str, threads: int, progress: Progress) -> HuggingFaceEngine:
+    progress("configuration", None)
+    checkpoint = _open(spec)
+    config, source, options = checkpoint.config, checkpoint.source, checkpoint.options
     dtype, notes = choose_dtype(spec, config, device)
+    leader = None
+    if group.check(spec, config, device):
+        leader = group.Leader(spec, device.partition(":")[0], max(1, threads // spec.gpus))
+        notes.append(f"every layer is shared by {spec.gpus} devices")
+    else:
+        checkpoint = checkpoint._replace(sharded=False)
+        notes += [SPREAD.format(spec.gpus)] if spec.gpus > 1 else []
     progress("tokenizer", None)
-    codec = Codec(_tokenizer(spec, source, common))
+    codec = Codec(_tokenizer(spec, source, checkpoint.common))
     progress("weights", None)
-    network = _network(spec, loader, source, config, dtype, device, options, common)
+    network = _network(checkpoint, dtype, device)
     progress("self-test", None)
     rows = choose_rows(network, spec.slots, device)
     model = _model(spec, network, codec, rows, options)
+    if leader is not None:
+        model.cache_tokens = group.agree(model.cache_tokens)
+        model.rows = leader.rows(network)
     capabilities = Capabilities(
         kind="seq2seq" if model.seq2seq else "causal",
         slots=rows.slots,
@@ -128,6 +180,12 @@ def choose_dtype(spec: ModelSpec, config: Any, device: str) -> tuple[torch.dtype
     return chosen, [f"computes in {name} on this device; the checkpoint is stored in {held}"]
 
 
+SPREAD = (
+    "its layers are spread over {} devices, of which one works at a time: transformers has no "
+    "tensor-parallel plan for this kind"
+)
+
+
 def _tokenizer(spec: ModelSpec, source: Source, common: dict[str, Any]) -> Any:
     fault = ""
     try:
@@ -148,27 +206,23 @@ def _tokenizer(spec: ModelSpec, source: Source, common: dict[str, Any]) -> Any:
     )
 
 
-def _network(
-    spec: ModelSpec,
-    loader: Any,
-    source: Source,
-    config: Any,
-    dtype: torch.dtype,
-    device: str,
-    options: Options,
-    common: dict[str, Any],
-) -> Any:
+def _network(checkpoint: Checkpoint, dtype: torch.dtype, device: str) -> Any:
     """The network in evaluation mode on its device; refuses one whose weights are not all there."""
+    spec, config = checkpoint.spec, checkpoint.config
     quantised = getattr(config, "quantization_config", None) is not None
-    placed = {"device_map": {"": device}} if quantised else {"dtype": dtype}
-    network, info = loader.from_pretrained(
-        source.name,
+    placed: dict[str, Any] = {"device_map": {"": device}} if quantised else {"dtype": dtype}
+    if checkpoint.sharded:
+        placed |= {"distributed_config": DistributedConfig(tp_plan="auto", tp_size=spec.gpus)}
+    elif spec.gpus > 1:
+        placed |= {"device_map": "auto"}
+    network, info = checkpoint.loader.from_pretrained(
+        checkpoint.source.name,
         config=config,
-        attn_implementation=options.attention,
+        attn_implementation=checkpoint.options.attention,
         weights_only=True,
         output_loading_info=True,
         **placed,
-        **common,
+        **checkpoint.common,
     )
     missing = sorted(info["missing_keys"])
     if missing:
@@ -178,7 +232,12 @@ def _network(
             "it was saved from another kind of model, or not all of its files are there",
             "\n".join(missing),
         )
-    return (network if quantised else network.to(device)).eval()
+    return (network if quantised or spec.gpus > 1 else network.to(device)).eval()
+
+
+def _room(options: Options, rows: RowsChoice, network: Any) -> int | None:
+    """Tokens whose keys and values there is memory for; a group's ranks find it by the same passes."""
+    return options.cache_tokens or capacity(rows.make, network.device)
 
 
 def _model(spec: ModelSpec, network: Any, codec: Codec, rows: RowsChoice, options: Options) -> Model:
@@ -197,7 +256,7 @@ def _model(spec: ModelSpec, network: Any, codec: Codec, rows: RowsChoice, option
         ragged=rows.ragged,
         divisible=rows.divisible,
         prefill_tokens=options.prefill_tokens,
-        cache_tokens=options.cache_tokens or capacity(rows.make, network.device),
+        cache_tokens=_room(options, rows, network),
         # GPT-2 and its kin use one token as both; a penalty on it would only make answers longer.
         fixed=Fixed(
             generation,

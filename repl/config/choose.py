@@ -34,6 +34,7 @@ class Arguments:
     """``auto`` or a number."""
     dtype: str | None = None
     slots: int | None = None
+    gpus_per_replica: int | None = None
     trust: tuple[str, ...] = ()
 
 
@@ -178,6 +179,12 @@ class _Chooser:
                     f"--slots: {said.slots} is not allowed: it must be a whole number of at least 1"
                 )
             changes["slots"] = said.slots
+        if said.gpus_per_replica is not None:
+            if said.gpus_per_replica < 1:
+                raise ConfigError(
+                    f"--gpus-per-replica: {said.gpus_per_replica} is not allowed: it must be at least 1"
+                )
+            changes["gpus_per_replica"] = said.gpus_per_replica
         models = {name: replace(model, **changes) for name, model in config.models.items()}
         return replace(config, models=models)
 

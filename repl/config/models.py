@@ -30,6 +30,8 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
     data: str | None = None
     """Absolute path of the folder with the dictionaries, where a backend needs one."""
     replicas: Replicas = "auto"
+    gpus_per_replica: int = 1
+    """Devices one replica is spread over; on the CPU, processes that share its cores."""
     dtype: str = "auto"
     slots: int | None = None
     """Requests served at once by one replica; None leaves that to the backend."""
@@ -58,6 +60,7 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
             prompt_template=self.prompt_template,
             trust=self.trust,
             options=self.options,
+            gpus=self.gpus_per_replica,
         )
 
 

@@ -8,7 +8,7 @@ from backends import registry
 from repl.config.locations import Location, locate, recognise
 from repl.config.models import DTYPES, Config, ConfigError, ModelConfig, Replicas
 from repl.config.source import Item
-from repl.params import ParamError, Value, check, parameter
+from repl.params import TEXTS, ParamError, Value, check, parameter
 
 SETTINGS = ("queue_limit", "order", "on_loss", "theme")
 """Keys that the user's own file lends to every other configuration."""
@@ -18,6 +18,7 @@ MODEL = (
     "path",
     "data",
     "replicas",
+    "gpus_per_replica",
     "dtype",
     "slots",
     "defaults",
@@ -117,6 +118,7 @@ def _model(name: str, item: Item, base: Path, shared: dict[str, Value]) -> Model
         path=location.path,
         data=_folder(keys["data"], base) if "data" in keys else location.data,
         replicas=_replicas(keys["replicas"]) if "replicas" in keys else "auto",
+        gpus_per_replica=keys["gpus_per_replica"].integer(low=1) if "gpus_per_replica" in keys else 1,
         dtype=keys["dtype"].choice(DTYPES, "dtype") if "dtype" in keys else "auto",
         slots=keys["slots"].integer(low=1) if "slots" in keys else None,
         defaults=defaults,
@@ -190,13 +192,13 @@ def _parameter_value(name: str, item: Item) -> object:
     kind = parameter(name).kind
     if kind == "choice" and item.kind == "scalar":
         return item.raw
-    if kind == "strings" and item.kind == "list":
+    if kind in TEXTS and item.kind == "list":
         return [each.raw for each in item.items]
-    if kind in ("strings", "text") and item.kind == "scalar" and item.scalar() not in (None, "none"):
+    if kind in (*TEXTS, "text") and item.kind == "scalar" and item.scalar() not in (None, "none"):
         return item.raw
     value = item.plain()
     if value in (None, "none"):
-        return () if kind == "strings" else None
+        return () if kind in TEXTS else None
     return value
 
 

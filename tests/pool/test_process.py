@@ -80,6 +80,8 @@ def test_each_child_sees_its_own_device_alone(monkeypatch: pytest.MonkeyPatch) -
     assert env("cuda:0")["CUDA_VISIBLE_DEVICES"] == "4"
     assert env("cuda:1")["CUDA_VISIBLE_DEVICES"] == "GPU-abc"
     assert env("cpu:0")["CUDA_VISIBLE_DEVICES"] == ""
+    assert env("cuda:1+cuda:0")["CUDA_VISIBLE_DEVICES"] == "GPU-abc,4"
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    assert env("cuda:2+cuda:3")["CUDA_VISIBLE_DEVICES"] == "2,3"
     assert env("cuda:1")["CUDA_VISIBLE_DEVICES"] == "1"
     assert env("cuda:1")["OMP_NUM_THREADS"] == "3"
