@@ -29,7 +29,7 @@ MARKS: dict[State, str] = {"ok": "ok", "note": "-", "missing": "missing", "broke
 
 PACKAGES = (
     "msgspec", "textual", "prompt_toolkit", "torch", "transformers", "tokenizers", "safetensors", "fairseq",
-    "hydra-core", "omegaconf", "numpy",
+    "hydra-core", "omegaconf", "ctranslate2", "numpy",
 )  # fmt: skip
 
 _ASK_TORCH = """

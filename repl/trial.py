@@ -9,7 +9,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
-MODELS = {"hf": "lm-late", "fairseq": "num2digits"}
+MODELS = {"hf": "lm-late", "fairseq": "num2digits", "ctranslate2": "lm-late"}
 """The demo model that stands for each backend."""
 PROMPT = "forty two"
 PATIENCE = 180.0
@@ -29,9 +29,8 @@ class Trial:
     """A question that is under way from the moment this is made."""
 
     def __init__(self, backend: str) -> None:
-        model = MODELS[backend]
-        command = [sys.executable, "-P", "-m", "repl", "run", "--config", "demo", "--model", model]
-        command += ["--replicas", "1", "--quiet", "--set", "max_new=8"]
+        command = [sys.executable, "-P", "-m", "repl", "run", "--model", f"demo:{MODELS[backend]}"]
+        command += ["--backend", backend, "--replicas", "1", "--quiet", "--set", "max_new=8"]
         self._process = subprocess.Popen(  # noqa: S603
             command,
             stdin=subprocess.PIPE,
