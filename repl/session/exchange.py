@@ -16,14 +16,22 @@ ExchangeState = Literal["queued", "placed", "streaming", "finished", "stopped", 
 
 
 class Origin(msgspec.Struct, frozen=True, array_like=True):
-    """The place in another answer that an answer was made from."""
+    """What an answer was made from, where it was not simply asked."""
 
-    exchange: int
-    """Its number."""
+    exchange: int | None
+    """The number of another answer; None where there is none."""
     position: int = 0
     """Index of the token where the two part; 0 where it is the whole answer."""
     how: str = ""
     """The command that did it: ``branch``, ``sweep``, ``chain`` ..."""
+
+    @property
+    def words(self) -> str:
+        """``branch of #5 @3``, or the command alone."""
+        if self.exchange is None:
+            return self.how
+        place = f" @{self.position}" if self.position else ""
+        return f"{self.how or 'made'} of #{self.exchange}{place}"
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +68,7 @@ class Exchange:
     marks: tuple[str, ...] = ()
     """What the session has to say about it, such as settings this model cannot honour."""
     origin: Origin | None = None
-    """What a probe made it from."""
+    """What a command made it from; None for a typed line, which alone stands in a conversation."""
     shown: bool = True
     """Stands in the panes; what a probe asks for its own ends does not."""
     answer: Answer = field(default_factory=Answer)

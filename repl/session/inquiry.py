@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from repl.messages import Message, Request, Task
-from repl.params import Value
+from repl.params import Value, changed
 from repl.session.decoding import Decoding, decoding, fresh_seed, level
 from repl.session.errors import InputError
 from repl.session.exchange import Exchange, Identity, Origin
@@ -36,6 +36,7 @@ class Inquiry:
     prompt: str = ""
     target: str = ""
     target_ids: tuple[int, ...] = ()
+    prefix: str = ""
     prefix_ids: tuple[int, ...] = ()
     history: tuple[Message, ...] = ()
     template: bool = False
@@ -74,6 +75,7 @@ def make(inquiry: Inquiry, *, number: int, line: int, model: "ModelConfig", sett
             history=inquiry.history,
             template=inquiry.template,
             sample=inquiry.sample,
+            prefix=inquiry.prefix,
             lane=inquiry.lane,
             task=inquiry.task,
             target=inquiry.target,
@@ -103,17 +105,42 @@ def settings_of(session: "Session", inquiry: Inquiry) -> Decoding:
     return decoding(model, {**over, **inquiry.params})
 
 
-async def inquire(session: "Session", inquiries: Sequence[Inquiry]) -> list[Exchange]:
+def like(exchange: Exchange) -> Inquiry:
+    """What asks exactly what ``exchange`` asked, with the parameters it had; hidden, of no origin."""
+    request = exchange.request
+    return Inquiry(
+        model=exchange.model,
+        task=request.task,
+        prompt=exchange.prompt,
+        target=request.target,
+        target_ids=request.target_ids,
+        prefix=request.prefix,
+        prefix_ids=request.prefix_ids,
+        history=request.history,
+        template=request.template,
+        opening=request.opening,
+        closing=request.closing,
+        sample=request.sample,
+        lane=request.lane,
+        params=changed(request.params),
+        exactly=True,
+    )
+
+
+async def inquire(
+    session: "Session", inquiries: Sequence[Inquiry], made: list[Exchange] | None = None
+) -> list[Exchange]:
     """Ask everything, as much at once as the replicas can take; returns when all have ended, in that order.
 
-    Cancelling it stops what runs. What goes wrong is in the exchanges; ``succeeded`` raises it.
+    Cancelling it stops what runs; ``made``, which holds the exchanges from the beginning, is for those who
+    want to keep what there is then. What goes wrong is in the exchanges; ``succeeded`` raises it.
     """
     places = {
         model: asyncio.Semaphore(AHEAD * max(1, session.slots(model)))
         for model in dict.fromkeys(inquiry.model for inquiry in inquiries)
     }
     line: int | None = None
-    made: list[Exchange] = []
+    made = [] if made is None else made
     for inquiry in inquiries:
         exchange = session.prepare(inquiry, line)
         line = exchange.line

@@ -143,9 +143,9 @@ def _exchange(
 
 
 def _origin(row: Gen) -> Origin | None:
-    if row.origin_id is None:
+    if row.origin_how is None:
         return None
-    return Origin(row.origin_id, row.origin_pos or 0, row.origin_how or "")
+    return Origin(row.origin_id, row.origin_pos or 0, row.origin_how)
 
 
 def _ids(ids: bytes | None) -> tuple[int, ...]:

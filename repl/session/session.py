@@ -28,6 +28,7 @@ from repl.session.store import State, Store
 
 if TYPE_CHECKING:
     from repl.config import Config
+    from repl.session.commands.probing.stepping import Stepping
 
 FAREWELL = 2.0
 """Seconds to wait for running answers to stop when the session closes."""
@@ -66,6 +67,8 @@ class Session:
         """Their places are taken by the next line."""
         self.background = Background()
         """Commands that go on while more is typed."""
+        self.stepping: Stepping | None = None
+        """The answer that ``/step`` is writing by hand."""
         self._tell = Broadcast()
         self._closed = False
         self._saved = self._state()
@@ -188,6 +191,14 @@ class Session:
         except asyncio.CancelledError:
             exchange.ticket.cancel()
             raise
+
+    def adopt(self, inquiry: Inquiry, events: Sequence[Event], source: Exchange) -> Exchange:
+        """Take in an answer whose events are known: a person put it together from what ``source`` brought."""
+        exchange = self.prepare(inquiry)
+        exchange.replica = source.replica
+        for event in events:
+            self._event(exchange, event)
+        return exchange
 
     def slots(self, model: str) -> int:
         """How many requests the replicas of ``model`` can serve at once, as far as they have loaded."""

@@ -46,7 +46,8 @@ async def _edit(session: "Session", ui: FrontEnd, argument: str) -> None:
     if len(words) > 1:
         raise InputError("one line can be edited at a time", "/edit #id")
     exchanges = await chosen_or_last(session, words)
-    session.editing = [x for x in session.exchanges if x.line == exchanges[0].line]
+    line = exchanges[0].line
+    session.editing = [x for x in session.exchanges if x.line == line and x.origin is None]
     ui.prefill(exchanges[0].prompt)
 
 

@@ -1,5 +1,5 @@
 """The commands that look into models. Each family has a module of its own."""
 
-from repl.session.commands.probing import scoring
+from repl.session.commands.probing import branching, comparing, scoring, stepping
 
-COMMANDS = (*scoring.COMMANDS,)
+COMMANDS = (*scoring.COMMANDS, *branching.COMMANDS, *stepping.COMMANDS, *comparing.COMMANDS)
