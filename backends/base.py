@@ -79,8 +79,8 @@ class Requirement(msgspec.Struct, frozen=True):
 class Backend(Protocol):
     """Describes a backend without importing its libraries, and loads engines.
 
-    One that can spread a replica over several devices (``ModelSpec.gpus``) says ``spreads = True``; it gets the
-    first of them as ``device`` and sees them all.
+    One that can spread a replica over several devices (``ModelSpec.gpus``) says ``spreads = True``; it gets
+    the first of them as ``device`` and sees them all.
     """
 
     name: ClassVar[str]

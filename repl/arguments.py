@@ -144,21 +144,21 @@ def records() -> Parser:
     """Of ``multigpu-repl records``."""
     parser = Parser(prog=f"{PROGRAM} records", description="What every session has left in the record.")
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    common = argparse.ArgumentParser(add_help=False)
+    common = Parser(add_help=False)
     common.add_argument("--record", metavar="FILE", help="another record than your own")
-    chosen = argparse.ArgumentParser(add_help=False)
+    chosen = Parser(add_help=False)
     chosen.add_argument("--model", metavar="NAME", help="only answers of this model")
     chosen.add_argument("--session", metavar="ID", help="only those of one session")
     chosen.add_argument("--task", metavar="NAME", help="only generate, score, lens ...")
     chosen.add_argument("--since", metavar="DATE", help="only those asked since, as 2026-11-21 (UTC)")
     chosen.add_argument("--probes", action="store_true", help="also what probes asked for their own ends")
-    printed = argparse.ArgumentParser(add_help=False)
+    printed = Parser(add_help=False)
     printed.add_argument("--json", action="store_true", help="one JSON object a line")
-    limited = argparse.ArgumentParser(add_help=False)
+    limited = Parser(add_help=False)
     limited.add_argument("-n", "--limit", type=int, default=50, metavar="N", help="the latest N (50)")
 
-    def action(name: str, about: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
-        made: argparse.ArgumentParser = actions.add_parser(
+    def action(name: str, about: str, *parents: Parser) -> Parser:
+        made: Parser = actions.add_parser(
             name, help=about, description=about, parents=[common, *parents]
         )
         return made
