@@ -82,6 +82,7 @@ class Batch:
     def stepped(self) -> None:
         """Pass the turn on; when it comes back, another generation may have had one."""
         assert self._emit is not None
+        self._generation.pause()
         self._emit(self._take())
         self._generation.resume()
 

@@ -15,6 +15,7 @@ from fairseq.token_generation_constraints import pack_constraints
 
 from backends.cut import Cut
 from backends.fairseq.load import Model
+from backends.fairseq.luck import Luck
 from backends.fairseq.plan import Plan
 from backends.fairseq.probe import Probe
 from backends.fairseq.prompt import Prompt
@@ -67,6 +68,8 @@ class Generation:
     def __init__(self, model: Model, probe: Probe, sentences: Sequence[Sentence], listener: Listener) -> None:
         self._model, self._probe, self._sentences = model, probe, sentences
         self._listener = listener
+        luck = sentences[0].plan.luck
+        self._luck = None if luck is None else Luck(luck, model.device)
         self._limits = [sentence.limits for sentence in sentences]
         self._generator = self._build()
         first = sentences[0].request
@@ -98,9 +101,16 @@ class Generation:
         once for each hypothesis, but never switches it on: the models lack the method it asks for.
         """
         self._probe.clear(self._sentences[0].plan.temperature)
+        if self._luck is not None:
+            self._luck.resume()
         for network in self._model.networks:
             if isinstance(network.decoder, FairseqIncrementalDecoder):
                 network.decoder.set_beam_size(self._beam)
+
+    def pause(self) -> None:
+        """Call it after a step when another generation may have its turn."""
+        if self._luck is not None:
+            self._luck.pause()
 
     def _build(self) -> Any:
         model, first = self._model, self._sentences[0]
@@ -115,7 +125,8 @@ class Generation:
             min_len=min(limits.least for limits in self._limits),
             **_of_search(first),
         )
-        generator = model.task.build_generator(model.networks, settings)
+        fused = {} if model.fusion is None else model.fusion.settings
+        generator = model.task.build_generator(model.networks, settings, extra_gen_cls_kwargs=fused)
         if first.plan.seed is not None:
             params = first.request.params
             cut = Cut(params.top_k, params.top_p, params.min_p)

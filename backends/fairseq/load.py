@@ -14,7 +14,8 @@ import torch
 
 from backends import fingerprint
 from backends.base import BackendError, Progress
-from backends.fairseq import files, networks, options, safe_load, splitting
+from backends.fairseq import files, fusion, networks, options, plugins, safe_load, splitting
+from backends.fairseq.fusion import Fusion
 from backends.fairseq.options import Options
 from backends.fairseq.text import Codec
 from repl.messages import ModelSpec
@@ -41,6 +42,9 @@ class Model:
     """Positions of the encoder, end token included; None without limit or without encoder."""
     max_target: int
     """Positions of the decoder."""
+    fusion: Fusion | None
+    dropout: bool
+    """Dropout is on, and torch's random numbers count."""
     translations: Mapping[str, str]
     """For words in the place of unknown ones: what the user would rather see."""
     begin: int
@@ -73,6 +77,8 @@ def load(spec: ModelSpec, device: str, progress: Progress) -> Model:
     paths = files.checkpoints(spec)
     folder = files.data_folder(spec, paths[0])
     logging.getLogger("fairseq").setLevel(logging.WARNING)
+    if chosen.user_dir is not None:
+        plugins.load(spec, chosen.user_dir)
     loaded: list[Any] = []
     config = task = None
     with warnings.catch_warnings():
@@ -80,16 +86,28 @@ def load(spec: ModelSpec, device: str, progress: Progress) -> Model:
         for place, path in enumerate(paths):
             done = place / len(paths) if len(paths) > 1 else None
             progress("checkpoint", done)
-            with safe_load.trusting(_trusted(spec, path)):
+            with safe_load.trusting(safe_load.is_trusted(spec.trust, path)):
                 state, config = networks.read(spec, path, _overrides(folder, chosen))
                 if task is None:
                     _check(path, config)
                     _settle_dictionaries(spec, path, config, folder)
                 progress("weights", done)
                 network, task = networks.build(spec, path, state, config, task)
-            loaded.append(networks.prepared(network, device, dtype))
+            loaded.append(networks.prepared(network, device, dtype, chosen.dropout))
+        fused = _fusion(spec, chosen, folder, task, device, dtype)
     assert config is not None and task is not None
-    return _assembled(spec, paths, loaded, task, _codec(chosen, config, task, folder), chosen, device, dtype)
+    codec = _codec(chosen, config, task, folder)
+    return _assembled(spec, paths, loaded, task, codec, chosen, fused, device, dtype)
+
+
+def _fusion(
+    spec: ModelSpec, chosen: Options, folder: Path, task: Any, device: str, dtype: str
+) -> Fusion | None:
+    """The language model that has a say, if one is wanted."""
+    if chosen.lm_path is None:
+        return None
+    path = Path(chosen.lm_path).expanduser()
+    return fusion.load(spec, path, chosen.lm_weight, folder, task.target_dictionary, device, dtype)
 
 
 def _dtype(spec: ModelSpec, device: str) -> str:
@@ -106,11 +124,6 @@ def _dtype(spec: ModelSpec, device: str) -> str:
     return _DTYPES[spec.dtype]
 
 
-def _trusted(spec: ModelSpec, path: Path) -> bool:
-    hashes = [entry for entry in spec.trust if entry.startswith("sha256:")]
-    return bool(hashes) and safe_load.sha256(path) in hashes
-
-
 def _overrides(folder: Path, chosen: Options) -> dict[str, Any]:
     """What of the configuration in a checkpoint holds for the machine it was trained on."""
     changes: dict[str, Any] = {"data": str(folder), "eval_bleu": False}
@@ -119,7 +132,17 @@ def _overrides(folder: Path, chosen: Options) -> dict[str, Any]:
         changes["source_lang"] = chosen.source_lang
     if chosen.target_lang is not None:
         changes["target_lang"] = chosen.target_lang
-    return changes
+    return changes | chosen.model_overrides
+
+
+def kind_of(task: str) -> str | None:
+    """Of the models of a task, or of one that is derived from it; None where it is not supported."""
+    from fairseq.tasks import TASK_REGISTRY
+
+    for name, kind in TASKS.items():
+        if task == name or (task in TASK_REGISTRY and issubclass(TASK_REGISTRY[task], TASK_REGISTRY[name])):
+            return kind
+    return None
 
 
 def _check(path: Path, config: Any) -> None:
@@ -127,7 +150,7 @@ def _check(path: Path, config: Any) -> None:
     from fairseq.models import ARCH_MODEL_NAME_REGISTRY, MODEL_REGISTRY
 
     task, arch = networks.name_of(config.task), networks.name_of(config.model)
-    if task not in TASKS:
+    if kind_of(task) is None:
         raise BackendError(
             "unsupported",
             f"{path} is a checkpoint of the task '{task}', which is not supported",
@@ -137,13 +160,13 @@ def _check(path: Path, config: Any) -> None:
         raise BackendError(
             "unsupported",
             f"{path} has the architecture '{arch}', which this fairseq does not know",
-            f"known to work are {', '.join(networks.ARCHITECTURES)}; plug-ins (--user-dir) are not loaded",
+            f"known to work are {', '.join(networks.ARCHITECTURES)}; option user_dir loads plug-ins",
         )
 
 
 def _settle_dictionaries(spec: ModelSpec, path: Path, config: Any, folder: Path) -> None:
     """Find out the language pair of a translation model, and see that its dictionaries are there."""
-    if TASKS[networks.name_of(config.task)] == "causal":
+    if kind_of(networks.name_of(config.task)) == "causal":
         files.require_dictionaries(spec, folder, ["dict.txt"])
         return
     source, target = getattr(config.task, "source_lang", None), getattr(config.task, "target_lang", None)
@@ -198,6 +221,7 @@ def _assembled(
     task: Any,
     codec: Codec,
     chosen: Options,
+    fused: Fusion | None,
     device: str,
     dtype: str,
 ) -> Model:
@@ -211,6 +235,11 @@ def _assembled(
         notes.append("the dictionary holds parts of words: set 'options: {bpe: ...}' to have prompts split")
     if len(loaded) > 1:
         notes.append(f"an ensemble of {len(loaded)} checkpoints")
+    if fused is not None:
+        notes.append(f"a language model has a say of {fused.weight:g}")
+    if chosen.retain_dropout:
+        notes.append("dropout is on: answers and figures vary with the seed")
+    read = [*paths, Path(chosen.lm_path).expanduser()] if chosen.lm_path else paths
     pads_left = not causal and bool(task.cfg.left_pad_source)
     return Model(
         name=spec.name,
@@ -222,11 +251,13 @@ def _assembled(
         template=spec.prompt_template,
         max_source=None if causal else positions[0],
         max_target=min(network.max_decoder_positions() for network in loaded),
+        fusion=fused,
+        dropout=chosen.retain_dropout,
         translations=_translations(spec, chosen),
         begin=dictionary.bos() if causal and task.args.add_bos_token else dictionary.eos(),
         pads_left=pads_left,
         attends_left=pads_left and not isinstance(loaded[0].encoder, LSTMEncoder),
         dtype=dtype,
-        checkpoint_hash=fingerprint.files(paths),
+        checkpoint_hash=fingerprint.files(read),
         notes=tuple(notes),
     )

@@ -46,11 +46,11 @@ class Member:
     def of(cls, model: Model, request: Request) -> "Member":
         """Raises ``BackendError`` for a request that cannot be begun."""
         prompt = prompts.build(model, request)
-        plan = Plan.of(request.params, len(model.codec.pieces))
+        plan = Plan.of(request.params, len(model.codec.pieces), model.dropout)
         if prompt.ends:  # nothing is left to search
             plan = replace(plan, beam=1)
         answer = Answer(request, model.codec)
-        return cls(model, request, prompt, plan, answer, request.lane == "exact")
+        return cls(model, request, prompt, plan, answer, request.lane == "exact" or model.dropout)
 
     @property
     def sentences(self) -> list[Sentence]:

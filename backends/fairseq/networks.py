@@ -97,15 +97,15 @@ def build(spec: ModelSpec, path: Path, state: dict[str, Any], config: Any, task:
         ) from None
 
 
-def prepared(network: Any, device: str, dtype: str) -> Any:
-    """Ready for inference, in its dtype and on its device."""
+def prepared(network: Any, device: str, dtype: str, dropout: tuple[str, ...] | bool = False) -> Any:
+    """Ready for inference, in its dtype and on its device; ``dropout`` names modules where it stays on."""
     network.eval()
     # Of the settings that were saved none counts but these: the fast path supposes one beam width for good,
     # and all but a transformer tell what they attend to only when asked at this time.
     asked = not isinstance(network.decoder, TransformerDecoderBase)
-    network.prepare_for_inference_(
-        Namespace(generation=Namespace(no_beamable_mm=True, print_alignment=asked))
-    )
+    settings = Namespace(no_beamable_mm=True, print_alignment=asked, retain_dropout=bool(dropout))
+    settings.retain_dropout_modules = None if isinstance(dropout, bool) else dropout
+    network.prepare_for_inference_(Namespace(generation=settings))
     for module in network.modules():
         _release_copies(module)
     try:

@@ -1,8 +1,10 @@
 """How a request is decoded: its parameters, once contradictions and what has no effect are settled."""
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
+
+import msgspec
 
 from backends.base import BackendError
 from repl.params import Params, changed
@@ -28,10 +30,21 @@ class Plan:
     notes: tuple[str, ...]
     searching: Searching = "beams"
     """Which of fairseq's searches it is, where nothing is drawn."""
+    luck: int | None = None
+    """Seed of torch's random numbers, where dropout stays on."""
 
     @classmethod
-    def of(cls, params: Params, vocabulary: int) -> "Plan":
+    def of(cls, params: Params, vocabulary: int, dropout: bool = False) -> "Plan":
         """Raises ``BackendError`` where parameters contradict one another."""
+        if not dropout:
+            return cls._without_dropout(params, vocabulary)
+        seed = secrets.randbits(_FRESH_SEED_BITS) if params.seed is None else params.seed
+        plan = cls._without_dropout(msgspec.structs.replace(params, seed=seed), vocabulary)
+        notes = plan.notes if params.seed is not None else (*plan.notes, f"seed {seed}")
+        return replace(plan, luck=seed, notes=notes)
+
+    @classmethod
+    def _without_dropout(cls, params: Params, vocabulary: int) -> "Plan":
         if params.n > params.beam > 1:
             raise BackendError(
                 "bad_parameter",

@@ -62,7 +62,9 @@ def finished(
     ]
 
 
-def of_score(model: Model, source: Sequence[int], nodes: Sequence[Node], attention: Any) -> Hypothesis:
+def of_score(
+    model: Model, request: Request, source: Sequence[int], nodes: Sequence[Node], attention: Tensor | None
+) -> Hypothesis:
     """A text that was scored, as fairseq's ``SequenceScorer`` has it: the score is the mean."""
     tokens = tuple(node.token for node in nodes)
     scores = tuple(node.search_lp for node in nodes if node.search_lp is not None)
@@ -74,7 +76,7 @@ def of_score(model: Model, source: Sequence[int], nodes: Sequence[Node], attenti
         token_scores=scores,
         alignment=_alignment(model, source, tokens, attention),
         raw_text=raw if raw != text else "",
-        attention=_rows(attention),
+        attention=_rows(attention) if request.attention else (),
     )
 
 

@@ -9,6 +9,7 @@ from backends.fairseq import figures, results
 from backends.fairseq import prompt as prompts
 from backends.fairseq.answer import step
 from backends.fairseq.load import Model
+from backends.fairseq.luck import Luck
 from backends.fairseq.nodes import Node, grown
 from backends.fairseq.plan import Plan
 from backends.fairseq.prompt import Source
@@ -36,7 +37,12 @@ def score(model: Model, request: Request) -> Iterator[list[Event]]:
     if not model.causal and request.opening not in ("auto", "eos"):
         notes.append(f"opening = {request.opening}: no effect, a translation begins with </s>")
     read = source.ids if model.causal else [*source.ids, model.codec.source_eos]
+    plan = Plan.of(request.params, len(model.codec.pieces), model.dropout)
+    if model.dropout:
+        notes += plan.notes
     yield [started(model, request, read, source, notes)]
+    if plan.luck is not None:
+        Luck(plan.luck, model.device).resume()
     forced = Forced(model, read, before) if before else None
     texts = model.codec.shares(target)
     nodes: list[Node] = []
@@ -46,11 +52,11 @@ def score(model: Model, request: Request) -> Iterator[list[Event]]:
     size = max(1, PART // (4 * len(model.codec.pieces)))
     while forced is not None and len(nodes) < len(target):
         begun = len(nodes)
-        nodes += _nodes(model, request, forced, target[begun : begun + size], begun, first)
+        nodes += _nodes(request, plan, forced, target[begun : begun + size], begun, first)
         yield [step(request, model.codec, i, nodes[i], texts[i]) for i in range(begun, len(nodes))]
     hypotheses: tuple[Hypothesis, ...] = ()
-    if request.attention and forced is not None:
-        hypotheses = (results.of_score(model, read, nodes, forced.attention),)
+    if forced is not None and first >= 0:
+        hypotheses = (results.of_score(model, request, read, nodes, forced.attention),)
     yield [
         Finished(
             id=request.id,
@@ -92,11 +98,10 @@ def _before(model: Model, request: Request, source: Source, target: list[int]) -
 
 
 def _nodes(
-    model: Model, request: Request, forced: Forced, tokens: list[int], begun: int, first: int
+    request: Request, plan: Plan, forced: Forced, tokens: list[int], begun: int, first: int
 ) -> list[Node]:
     """The steps of ``tokens``, the first of which has index ``begun``."""
     at = first + begun
-    plan = Plan.of(request.params, len(model.codec.pieces))
     raw, searched = forced.thoughts(at, at + len(tokens), plan.temperature, request.params.unkpen)
     if strange := raw.isnan().any(1).nonzero().flatten().tolist():
         raise not_a_number(begun + strange[0])

@@ -31,6 +31,7 @@ class Forced:
         tensors = [torch.tensor(values, device=model.device) for values in inputs]
         with torch.no_grad():
             self._outputs = [_run(network, tensors) for network in model.networks]
+            self._added = model.fusion.thoughts(tensors[-1]) if model.fusion is not None else None
 
     def thoughts(self, start: int, stop: int, temperature: float = 1.0, unkpen: float = 0.0) -> Thoughts:
         """At the positions from ``start`` up to ``stop``."""
@@ -38,6 +39,8 @@ class Forced:
             raw = searched = self._mean(start, stop, 1.0)
             if temperature != 1:
                 searched = self._mean(start, stop, temperature)
+            if self._added is not None:
+                searched = searched + self._added[start:stop]
             if unkpen:
                 searched = searched.clone()
                 searched[:, self._model.task.target_dictionary.unk()] -= unkpen
