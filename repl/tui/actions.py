@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from textual.app import App
+from textual.widget import Widget
 
 from repl.tui.pane import Pane
 from repl.tui.status import plural
@@ -99,13 +100,14 @@ class Actions(App[int]):
         self.push_screen(HelpScreen(self.commands()))
 
     def action_next_pane(self, by: int) -> None:
-        """Go to the next pane, or to the prompt after the last."""
-        current = self.focused if isinstance(self.focused, Pane) else None
-        pane = self.panes.neighbour(by, current)
-        if pane is None:
-            self.prompt.focus()
+        """Go round the panes, the drawer if it is open, and the prompt."""
+        stops: list[Widget] = [*self.panes.all, *([self.drawer] if self.drawer.display else []), self.prompt]
+        at = stops.index(self.focused) if self.focused in stops else -1
+        there = stops[(at + by) % len(stops)]
+        if isinstance(there, Pane):
+            self.panes.go_to(there)
         else:
-            self.panes.go_to(pane)
+            there.focus()
 
     def action_pane(self, number: int) -> None:
         """Go to the pane at a place, counted from 1."""
@@ -113,8 +115,11 @@ class Actions(App[int]):
             self.panes.go_to(pane)
 
     def action_zoom(self) -> None:
-        """One pane alone, and back."""
-        self.panes.toggle_zoom()
+        """One pane alone, or most of the screen for the drawer; and back."""
+        if self.drawer.has_focus:
+            self.drawer.toggle_height()
+        else:
+            self.panes.toggle_zoom()
 
     def action_tokens(self) -> None:
         """Walk the tokens of an answer."""

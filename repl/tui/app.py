@@ -31,6 +31,7 @@ from repl.tui.prompt import Prompt
 from repl.tui.service import Service
 from repl.tui.tokenmode import TokenMode
 from repl.tui.tokenview import TokenView
+from repl.tui.view import LineView
 from repl.tui.words import named
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ class ReplApp(Actions):
         self.screen.set_class(height < TINY, "-tiny")
         self.frame.refresh(event.size)
         if self.drawer.display:
-            self.drawer.fit()
+            self.drawer.fit(event.size)
         self.prompt.close_completions()
 
     # -- the session's life ----------------------------------------------------------------------------------
@@ -207,8 +208,8 @@ class ReplApp(Actions):
     def _show_search(self, event: Prompt.Searching) -> None:
         self.frame.say(event.words, for_ever=True)
 
-    @on(Pane.Typed)
-    def _type_in_prompt(self, event: Pane.Typed) -> None:
+    @on(LineView.Typed)
+    def _type_in_prompt(self, event: LineView.Typed) -> None:
         self.prompt.focus()
         self.prompt.put(event.character)
 

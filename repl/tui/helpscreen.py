@@ -84,6 +84,7 @@ def help_blocks(commands: Iterable[Command]) -> list[Block]:
             [*keymap.described(keymap.APP), (keymap.PANE_NUMBERS.shown, keymap.PANE_NUMBERS.help)],
         ),
         section("Keys in a pane", [*keymap.described(keymap.VIEW), *keymap.described(keymap.PANE)]),
+        section("Keys in the drawer (F6)", keymap.described(keymap.DRAWER)),
         section("Keys on a token (F3)", keymap.described(keymap.TOKENS)),
         section("Mouse", keymap.MOUSE),
     ]

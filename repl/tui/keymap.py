@@ -67,6 +67,17 @@ PANE = (
 )
 """In a pane."""
 
+DRAWER = (
+    Key("left", "columns(-8)", "to the left, where lines are too wide", "Left"),
+    Key("right", "columns(8)", "to the right", "Right"),
+    Key("f2,alt+z", "app.zoom", "most of the screen, and back", "F2"),
+    Key("tab", "app.next_pane(1)", "", ""),
+    Key("shift+tab", "app.next_pane(-1)", "", ""),
+    Key("enter", "app.focus('prompt')", "", ""),
+    Key("question_mark", "app.help", "", ""),
+)
+"""In the drawer, where F6 leads while it is open."""
+
 TOKENS = (
     Key("left,ctrl+b", "walk(-1)", "the token before", "Left"),
     Key("right,ctrl+f", "walk(1)", "the next token", "Right"),

@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from rich.cells import cell_len
 from rich.segment import Segment
-from textual import events
 from textual.binding import BindingType
-from textual.message import Message
 from textual.strip import Strip
 
 from repl.safe import visible, visible_line
@@ -38,13 +36,7 @@ class Pane(TokenView):
 
     BINDINGS: ClassVar[list[BindingType]] = keymap.bindings(keymap.PANE)
     HEADER = 1
-
-    class Typed(Message):
-        """A character was typed while the pane had the focus; it belongs in the prompt."""
-
-        def __init__(self, character: str) -> None:
-            super().__init__()
-            self.character = character
+    TYPES_ON = True
 
     def __init__(self, model: str, backend: str, clock: FrameClock) -> None:
         super().__init__()
@@ -187,19 +179,3 @@ class Pane(TokenView):
         fill = max(0, width - strip.cell_length - 1)
         end = Segment(" ", self.rich_style)
         return Strip([*segments, Segment(rule * fill, self.style_of("rule")), end]).adjust_cell_length(width)
-
-    # -- focus -----------------------------------------------------------------------------------------------
-
-    def _on_focus(self, event: events.Focus) -> None:
-        super()._on_focus(event)
-        self.redraw_header()
-
-    def _on_blur(self, event: events.Blur) -> None:
-        super()._on_blur(event)
-        self.redraw_header()
-
-    async def _on_key(self, event: events.Key) -> None:
-        if self.cursor is None and event.is_printable and event.character not in (None, "?"):
-            event.stop()
-            assert event.character is not None
-            self.post_message(self.Typed(event.character))

@@ -86,14 +86,6 @@ class Panes(Container):
         self.screen.set_focus(pane)
         self.activate(pane)
 
-    def neighbour(self, by: int, current: Pane | None) -> Pane | None:
-        """The pane ``by`` places from ``current``; None when that leaves the panes, for the prompt."""
-        panes = self.all
-        if current is None:
-            return panes[0 if by > 0 else -1] if panes else None
-        there = panes.index(current) + by
-        return panes[there] if 0 <= there < len(panes) else None
-
     def toggle_zoom(self) -> None:
         """Show the active pane alone, or all again."""
         self.zoomed = not self.zoomed and len(self.order) > 1

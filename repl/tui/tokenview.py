@@ -168,7 +168,7 @@ class TokenView(LineView):
 
     async def _on_key(self, event: events.Key) -> None:
         if self.cursor is None:
-            return
+            return  # to what the view does with keys
         action = self.TOKEN_KEYS.get(event.key)
         if action is not None:
             event.stop()
@@ -179,11 +179,9 @@ class TokenView(LineView):
             event.prevent_default()
 
     def _on_blur(self, event: events.Blur) -> None:
-        super()._on_blur(event)
         self.leave_tokens()
 
     def _on_focus(self, event: events.Focus) -> None:
-        super()._on_focus(event)
         self._just_focused = True  # if a click did it, the button's event waits already
         self.call_later(self._no_longer_fresh)
 

@@ -13,6 +13,7 @@ from rich.style import Style
 from textual import events
 from textual.binding import BindingType
 from textual.geometry import Region
+from textual.message import Message
 from textual.selection import Selection
 from textual.strip import Strip
 from textual.widget import Widget
@@ -23,6 +24,7 @@ from repl.tui.lines import Span, pieces
 from repl.tui.transcript import LINES_PER_BLOCK, Block, Position, Row, Transcript
 
 WHEEL_ROWS = 3
+WHEEL_COLUMNS = 6
 MORE = " ▼ more "
 _CACHED_STRIPS = 2000
 _END = (1 << 62, 0)
@@ -44,6 +46,15 @@ class LineView(Widget, can_focus=True):
     """Rows at the top that do not scroll."""
     MARGIN = 1
     """Cells left free at either side."""
+    TYPES_ON = False
+    """What is typed while it has the focus belongs in the prompt."""
+
+    class Typed(Message):
+        """A character for the prompt."""
+
+        def __init__(self, character: str) -> None:
+            super().__init__()
+            self.character = character
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
@@ -121,12 +132,17 @@ class LineView(Widget, can_focus=True):
         """Scroll by windows, less one row for the eye to hold on to."""
         self.scroll_rows(pages * max(1, self.row_count - 1))
 
-    def action_columns(self, cells: int) -> None:
-        """Scroll lines that are not wrapped sideways."""
+    @property
+    def widest_whole_line(self) -> int:
+        """Cells of the widest line that is not wrapped."""
         blocks = self.transcript.blocks
         whole = (b[n] for b in blocks for n in range(len(b)) if b[n].whole)
-        widest = max((cell_len(line.text) for line in whole), default=0)
-        self.transcript.left = max(0, min(self.transcript.left + cells, widest - self.row_width))
+        return max((cell_len(line.text) for line in whole), default=0)
+
+    def action_columns(self, cells: int) -> None:
+        """Scroll lines that are not wrapped sideways."""
+        most = self.widest_whole_line - self.row_width
+        self.transcript.left = max(0, min(self.transcript.left + cells, most))
         self.redraw()
 
     def action_to_start(self) -> None:
@@ -146,6 +162,26 @@ class LineView(Widget, can_focus=True):
     def _on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
         event.stop()
         self.scroll_rows(WHEEL_ROWS)
+
+    def _on_mouse_scroll_left(self, event: events.MouseScrollLeft) -> None:
+        event.stop()
+        self.action_columns(-WHEEL_COLUMNS)
+
+    def _on_mouse_scroll_right(self, event: events.MouseScrollRight) -> None:
+        event.stop()
+        self.action_columns(WHEEL_COLUMNS)
+
+    def _on_focus(self, event: events.Focus) -> None:
+        self.redraw_header()
+
+    def _on_blur(self, event: events.Blur) -> None:
+        self.redraw_header()
+
+    async def _on_key(self, event: events.Key) -> None:
+        if self.TYPES_ON and event.is_printable and event.character not in (None, "?"):
+            event.stop()
+            assert event.character is not None
+            self.post_message(self.Typed(event.character))
 
     def _on_resize(self, event: events.Resize) -> None:
         self._strips.clear()

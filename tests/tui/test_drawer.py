@@ -1,0 +1,109 @@
+"""The drawer: figures laid out for the width there is, sideways and page by page, several at a time."""
+
+from collections.abc import Sequence
+
+from repl.probe.figure import Figure, Row, Span
+from repl.session.frontend import Notice, Text
+from tests.tui.support import Desk, line_with
+
+
+class Ruler(Figure, frozen=True, kw_only=True):
+    """Tells the width it was laid out for, and is as tall and wide as it is made."""
+
+    name = "ruler"
+    label: str
+    tall: int = 1
+    wide: int = 0
+
+    @property
+    def title(self) -> str:
+        return self.label
+
+    def rows(self, width: int) -> Sequence[Row]:
+        first: Row = (Span(f"{self.label} laid out for {width}", "strong"),)
+        wide = "".join(f"{n:>10}" for n in range(10, self.wide + 1, 10))
+        return [first, *((Span(f"row {n} {wide}"),) for n in range(self.tall))]
+
+
+def show(desk: Desk, *outputs: Figure | Notice | Text) -> None:
+    for output in outputs:
+        desk.app.front_end.show(output)
+
+
+async def test_figures_are_laid_out_anew_for_another_width() -> None:
+    async with Desk("early").running(100, 30) as desk:
+        show(desk, Ruler(label="first"), Ruler(label="second"))
+        await desk.until(lambda: any("second laid out for 98" in row for row in desk.drawn()))
+        await desk.pilot.resize_terminal(60, 30)
+        await desk.until(lambda: any("first laid out for 58" in row for row in desk.drawn()))
+        assert any("second laid out for 58" in row for row in desk.drawn())
+
+
+async def test_figures_of_one_command_are_shown_from_the_first_and_a_later_one_from_its_beginning() -> None:
+    async with Desk("early").running(80, 24) as desk:
+        show(desk, Ruler(label="first", tall=9), Ruler(label="second", tall=9))
+        await desk.until(lambda: any("first laid out" in row for row in desk.drawn()))
+        await desk.pilot.pause()
+        show(desk, Ruler(label="later", tall=9))
+        await desk.until(lambda: any("later laid out" in row for row in desk.drawn()))
+        assert line_with(desk.drawn(), "first").startswith(" first ──")  # the title only
+
+
+async def test_tall_figures_page_and_take_more_of_the_screen_when_asked() -> None:
+    async with Desk("early").running(80, 30) as desk:
+        show(desk, Ruler(label="tall", tall=100))
+        await desk.until(lambda: any("row 5" in row for row in desk.drawn()))
+        assert "PageDown · Esc closes" in line_with(desk.drawn(), "tall ─")
+        assert desk.app.drawer.size.height == int(30 * 0.45)
+        await desk.pilot.press("pagedown")
+        await desk.until(lambda: any("row 20" in row for row in desk.drawn()))
+        await desk.pilot.press("f6", "f6")
+        await desk.until(lambda: desk.app.drawer.has_focus)
+        await desk.pilot.press("f2")
+        await desk.until(lambda: desk.app.drawer.size.height == int(30 * 0.85))
+        await desk.pilot.press("f2", "end")
+        await desk.until(lambda: any("row 99" in row for row in desk.drawn()))
+        await desk.pilot.press("escape")
+        assert not desk.app.drawer.display
+        assert desk.app.prompt.has_focus
+
+
+async def test_wide_figures_are_not_wrapped_but_scrolled_sideways() -> None:
+    async with Desk("early").running(60, 24) as desk:
+        show(desk, Ruler(label="wide", tall=2, wide=120))
+        await desk.until(lambda: any("row 1" in row for row in desk.drawn()))
+        assert line_with(desk.drawn(), "row 0").endswith("›")
+        assert "F6 then →" in line_with(desk.drawn(), "wide ─")
+        await desk.pilot.press("shift+f6")
+        await desk.until(lambda: desk.app.drawer.has_focus)
+        await desk.pilot.press("right", "right")
+        await desk.until(lambda: not any("row 0" in row for row in desk.drawn()))
+        shown = [row for row in desk.drawn() if row.startswith("‹")]
+        assert len(shown) == 3
+        assert shown[1].split()[-2:] == ["60", "›"]
+        await desk.pilot.press(*["right"] * 40)
+        await desk.until(lambda: line_with(desk.drawn()[-12:-10], "120").rstrip().endswith("120"))
+        await desk.pilot.press(*["left"] * 40)
+        await desk.until(lambda: any("row 0" in row for row in desk.drawn()))
+
+
+async def test_typing_while_the_drawer_has_the_focus_goes_to_the_prompt() -> None:
+    async with Desk("early").running() as desk:
+        show(desk, Ruler(label="x"))
+        await desk.until(lambda: desk.app.drawer.display)
+        await desk.pilot.press("shift+f6", "h", "i")
+        assert desk.app.prompt.text == "hi"
+        assert desk.app.prompt.has_focus
+
+
+async def test_all_go_round_by_the_same_key() -> None:
+    async with Desk("a", "b").running() as desk:
+        show(desk, Ruler(label="x"))
+        await desk.until(lambda: desk.app.drawer.display)
+        round_trip = [desk.pane("a"), desk.pane("b"), desk.app.drawer, desk.app.prompt]
+        for widget in round_trip:
+            await desk.pilot.press("f6")
+            await desk.until(lambda w=widget: desk.app.focused is w)
+        for widget in [*round_trip[-2::-1], desk.app.prompt]:
+            await desk.pilot.press("shift+f6")
+            await desk.until(lambda w=widget: desk.app.focused is w)
