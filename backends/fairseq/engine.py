@@ -90,7 +90,7 @@ class FairseqEngine:
 
     def _work(self) -> list[Event]:
         events = self._receive()
-        while members := self._waiting.next(sum(len(batch.members) for batch in self._batches)):
+        while members := self._next():
             try:
                 self._batches.append(Batch(self._model, self._probe, members))
             except Exception as error:
@@ -114,6 +114,11 @@ class FairseqEngine:
         batch = Batch(self._model, self._probe, [Member.of(self._model, request)])
         while batch.members:
             batch.step()
+
+    def _next(self) -> list[Member]:
+        """Those to begin now."""
+        running = [member for batch in self._batches for member in batch.members]
+        return self._waiting.next(len(running), sum(member.request.interactive for member in running))
 
     def _receive(self) -> list[Event]:
         """Read the prompts that have come."""

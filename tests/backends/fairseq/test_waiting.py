@@ -1,6 +1,6 @@
 """Which requests begin together, and when; the clock is the test's."""
 
-from tests.backends.fairseq.support import load, request
+from tests.backends.fairseq.support import FIRST, load, request
 
 # isort: split
 from pathlib import Path
@@ -12,7 +12,8 @@ import pytest
 from backends.fairseq import waiting as module
 from backends.fairseq.engine import FairseqEngine
 from backends.fairseq.member import Member
-from backends.fairseq.waiting import GATHER, PATIENCE, Waiting
+from backends.fairseq.waiting import GATHER, PATIENCE, SHORT_PATIENCE, Waiting
+from repl.messages import Finished
 
 
 class Clock:
@@ -32,9 +33,16 @@ def waiting(clock: Clock) -> Waiting:
     return Waiting(4, clock)
 
 
-def member(engine: FairseqEngine, number: int, words: int = 3, lane: Any = "fast", **params: Any) -> Member:
+def member(
+    engine: FairseqEngine,
+    number: int,
+    words: int = 3,
+    lane: Any = "fast",
+    interactive: bool = False,
+    **params: Any,
+) -> Member:
     asked = request(" ".join(["w1"] * words), number=number, **params)
-    return Member.of(engine._model, msgspec.structs.replace(asked, lane=lane))
+    return Member.of(engine._model, msgspec.structs.replace(asked, lane=lane, interactive=interactive))
 
 
 def numbers(members: list[Member]) -> list[int]:
@@ -69,6 +77,44 @@ def test_nobody_waits_longer_than_patience_allows(
     assert waiting.next(3) == []
     clock.now += PATIENCE / 2
     assert numbers(waiting.next(3)) == [1]
+
+
+def test_a_person_does_not_wait_behind_the_lines_of_a_file(
+    waiting: Waiting, clock: Clock, engine: FairseqEngine
+) -> None:
+    waiting.add(member(engine, 1))
+    waiting.add(member(engine, 2, interactive=True))
+    assert waiting.next(3) == []  # others may be coming
+    clock.now += 2 * GATHER
+    assert numbers(waiting.next(3)) == [2]
+    assert waiting.next(3, persons=1) == []
+
+
+def test_persons_gather_for_a_moment(waiting: Waiting, clock: Clock, engine: FairseqEngine) -> None:
+    waiting.add(member(engine, 1, interactive=True))
+    clock.now += SHORT_PATIENCE / 2
+    waiting.add(member(engine, 2, interactive=True))
+    assert waiting.next(3, persons=3) == []
+    clock.now += SHORT_PATIENCE
+    assert numbers(waiting.next(3, persons=3)) == [1, 2]
+
+
+def test_a_persons_line_begins_while_a_file_is_answered(engine: FairseqEngine) -> None:
+    crowd = [
+        msgspec.structs.replace(request(FIRST, number=n, min_new=12), interactive=False)
+        for n in range(10, 18)
+    ]
+    for asked in crowd:
+        engine.admit(asked)
+    while not engine._batches:
+        engine.step()
+    engine.admit(request("w7", number=1, max_new=2))
+    ended: list[int] = []
+    while len(ended) < 9:
+        ended += [event.id for event in engine.step() if isinstance(event, Finished)]
+        if 1 not in ended:
+            engine._waiting._changed = float("-inf")  # nobody else is coming
+    assert ended[0] == 1
 
 
 def test_after_an_end_the_next_are_waited_for_a_moment(
