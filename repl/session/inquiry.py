@@ -15,6 +15,7 @@ import msgspec
 
 from repl.messages import Message, Request, Task
 from repl.params import Value, changed
+from repl.session.background import current
 from repl.session.decoding import Decoding, decoding, fresh_seed, level
 from repl.session.errors import InputError
 from repl.session.exchange import Exchange, Identity, Origin
@@ -139,6 +140,9 @@ async def inquire(
         model: asyncio.Semaphore(AHEAD * max(1, session.slots(model)))
         for model in dict.fromkeys(inquiry.model for inquiry in inquiries)
     }
+    work = current()
+    if work is not None:
+        work.asks(len(inquiries))
     line: int | None = None
     made = [] if made is None else made
     for inquiry in inquiries:
@@ -149,6 +153,8 @@ async def inquire(
     async def ask(exchange: Exchange) -> None:
         async with places[exchange.model]:
             await session.perform(exchange)
+        if work is not None:
+            work.asked()
 
     async with asyncio.TaskGroup() as group:
         for exchange in made:
