@@ -57,7 +57,10 @@ class Actions(App[int]):
         elif self.prompt.searching:
             self.prompt.leave_search()
         elif self.session is not None and (count := self.session.stop()):
-            self.frame.say(f"stopping {plural(count, 'answer')}")
+            commands = len(self.session.background)
+            parts = [plural(count - commands, "answer")] if count > commands else []
+            parts += [plural(commands, "command")] if commands else []
+            self.frame.say(f"stopping {' and '.join(parts)}")
             self.pool_changed()
         elif self.prompt.text:
             self.prompt.close_completions()

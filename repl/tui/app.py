@@ -128,11 +128,12 @@ class ReplApp(Actions):
         if not self.is_running:
             return  # left while it was being opened
         session.coordinator.watch(lambda status: self.pool_changed())
+        session.background.changed = self.pool_changed
         self.prompt.past.lines[:0] = earlier
         for exchange in session.exchanges:
             self.panes.pane(exchange.model).show(exchange, earlier=True)
         self.show_comparison()
-        self.set_interval(1.0, self.frame.read_devices)
+        self.set_interval(1.0, self.frame.tick)
 
     def _broken(self, error: BaseException) -> None:
         if self.is_running:

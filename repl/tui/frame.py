@@ -9,7 +9,7 @@ from textual.geometry import Size
 
 from repl.safe import visible_line
 from repl.tui.status import Bar, Counts, Words, footer, header, replica_rows
-from repl.tui.words import named, settings
+from repl.tui.words import named, settings, work_words
 
 if TYPE_CHECKING:
     from textual.timer import Timer
@@ -56,6 +56,12 @@ class Frame:
         if self.readings:
             self._app.pool_changed()
 
+    def tick(self) -> None:
+        """A second has passed."""
+        self.read_devices()
+        if self._app.session is not None and self._app.session.background.works:
+            self.footer.refresh()
+
     def say(self, words: str, *, for_ever: bool = False) -> None:
         """Show a remark in the footer, for a while or until the next; empty words take it back."""
         if self._timer is not None:
@@ -83,6 +89,10 @@ class Frame:
         return [footer(self._remark or self._hints(width), self._settings(), width)]
 
     def _hints(self, width: int) -> Words:
+        session = self._app.session
+        if session is not None and session.background.works:
+            works = session.background.works
+            return [("◐ ", "warning"), (f"{', '.join(map(work_words, works))} · Ctrl+C or /stop ends", "")]
         if any(pane.running for pane in self._app.panes.all):
             return [("Ctrl+C stops all · Esc this pane", "muted")]
         newline = "Alt+Enter new line · " if width >= WIDE else ""

@@ -10,6 +10,7 @@ from repl.safe import visible_line
 if TYPE_CHECKING:
     from repl.params import Params, Value
     from repl.pool.plan import ReplicaStatus, State
+    from repl.session.background import Work
 
 
 class Sign(NamedTuple):
@@ -54,6 +55,11 @@ def seconds(value: float) -> str:
 def memory(count: int) -> str:
     """Bytes in GB, with one decimal."""
     return f"{count / 1e9:.1f} GB"
+
+
+def work_words(work: Work) -> str:
+    """A command on its way: ``/sweep 12 of 40, 8 s``."""
+    return f"{visible_line(work.words)}, {work.seconds:.0f} s"
 
 
 def state_words(status: ReplicaStatus, *, brief: bool = False) -> str:

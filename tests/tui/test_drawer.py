@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from repl.messages import Finished
 from repl.probe.figure import Figure, Row, Span
 from repl.session.frontend import Notice, Text
 from tests.tui.support import Desk, line_with
@@ -82,7 +83,7 @@ async def test_wide_figures_are_not_wrapped_but_scrolled_sideways() -> None:
         assert len(shown) == 3
         assert shown[1].split()[-2:] == ["60", "›"]
         await desk.pilot.press(*["right"] * 40)
-        await desk.until(lambda: line_with(desk.drawn()[-12:-10], "120").rstrip().endswith("120"))
+        await desk.until(lambda: sum(row.rstrip().endswith("120") for row in desk.drawn()) == 2)
         await desk.pilot.press(*["left"] * 40)
         await desk.until(lambda: any("row 0" in row for row in desk.drawn()))
 
@@ -107,3 +108,19 @@ async def test_all_go_round_by_the_same_key() -> None:
         for widget in [*round_trip[-2::-1], desk.app.prompt]:
             await desk.pilot.press("shift+f6")
             await desk.until(lambda w=widget: desk.app.focused is w)
+
+
+async def test_a_slow_command_says_how_far_it_is_and_ends_by_ctrl_c() -> None:
+    async with Desk("early", "late").running() as desk:
+        await desk.command("/score one two")
+        await desk.until(lambda: len(desk.pool.tickets) == 2)
+        await desk.until(lambda: any("◐ /score 0 of 2, " in row for row in desk.drawn()))
+        ticket = desk.pool.tickets[0]
+        ticket.place("early/0")
+        ticket.deliver(Finished(id=0, reason="done", text=""))
+        await desk.until(lambda: any("/score 1 of 2, " in row for row in desk.drawn()))
+        assert "Ctrl+C or /stop ends" in desk.drawn()[-1]
+        await desk.pilot.press("ctrl+c")
+        await desk.until(lambda: not desk.app.session.background.works)
+        assert desk.pool.tickets[1].state == "stopped"
+        await desk.until(lambda: any("/score was stopped" in row for row in desk.drawn()))
