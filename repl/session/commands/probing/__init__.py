@@ -1,5 +1,23 @@
 """The commands that look into models. Each family has a module of its own."""
 
-from repl.session.commands.probing import branching, comparing, scoring, stepping
+from repl.session.commands.probing import (
+    agreeing,
+    branching,
+    comparing,
+    diverging,
+    noise,
+    scoring,
+    stepping,
+    sweeping,
+)
 
-COMMANDS = (*scoring.COMMANDS, *branching.COMMANDS, *stepping.COMMANDS, *comparing.COMMANDS)
+COMMANDS = (
+    *scoring.COMMANDS,
+    *branching.COMMANDS,
+    *stepping.COMMANDS,
+    *comparing.COMMANDS,
+    *diverging.COMMANDS,
+    *noise.COMMANDS,
+    *sweeping.COMMANDS,
+    *agreeing.COMMANDS,
+)
