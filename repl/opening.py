@@ -7,6 +7,7 @@ from repl.config import Config, ConfigError
 from repl.devices import plan
 from repl.options import Options
 from repl.pool import Coordinator, ReplicaPlan
+from repl.pool.steady import steady
 from repl.pool.trace import Trace
 from repl.session.errors import InputError
 from repl.session.session import Session
@@ -23,7 +24,7 @@ async def open_pool(
     """
     with closing(_trace(options)) if options.trace else nullcontext() as trace:
         pool = Coordinator(plans, queue_limit=queue_limit, order=config.order, trace=trace)
-        with _exported(pool, options.metrics_port):
+        with _exported(pool, options.metrics_port), steady():
             async with pool:
                 yield pool
 

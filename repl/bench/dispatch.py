@@ -16,6 +16,7 @@ from repl.bench.report import Figure, Ratio, Report, quantile
 from repl.messages import ModelSpec, Request
 from repl.params import Params
 from repl.pool import Coordinator, ReplicaPlan
+from repl.pool.steady import steady
 from repl.pool.ticket import Ticket
 
 REPLICAS = 8
@@ -38,18 +39,25 @@ def lengths(source: random.Random) -> int:
     return max(1, min(16 * MEAN_TOKENS, round(drawn)))
 
 
-async def storm(pool: Coordinator, load: float, seconds: float, seed: int) -> tuple[list[Ticket], float]:
-    """Poisson arrivals at ``load`` (share of all slots); returns the tickets and the CPU share used."""
+def arrivals(load: float, seconds: float, seed: int) -> list[tuple[float, Request]]:
+    """Requests with their times in seconds from the beginning, drawn before the clock runs."""
     source = random.Random(seed)  # noqa: S311
     rate = load * REPLICAS * TOKENS_PER_SECOND / MEAN_TOKENS
+    params = Params(max_new=10_000)
+    coming, due = [], 0.0
+    while due < seconds:
+        due += source.expovariate(rate)
+        coming.append((due, Request(model="echo", prompt="w " * lengths(source), params=params)))
+    return coming
+
+
+async def storm(pool: Coordinator, load: float, seconds: float, seed: int) -> tuple[list[Ticket], float]:
+    """Poisson arrivals at ``load`` (share of all slots); returns the tickets and the CPU share used."""
+    coming = arrivals(load, seconds, seed)
     tickets = []
     cpu, begin = time.process_time(), time.monotonic()
-    due = begin
-    while due < begin + seconds:
-        due += source.expovariate(rate)
-        await asyncio.sleep(max(0.0, due - time.monotonic()))
-        words = "w " * lengths(source)
-        request = Request(model="echo", prompt=words, params=Params(max_new=10_000))
+    for due, request in coming:
+        await asyncio.sleep(max(0.0, begin + due - time.monotonic()))
         tickets.append(pool.submit(request, sink=lambda ticket, event: None))
     await asyncio.gather(*(ticket.wait() for ticket in tickets))
     return tickets, (time.process_time() - cpu) / (time.monotonic() - begin)
@@ -106,28 +114,32 @@ def figures(load: float, rounds: list[Round]) -> list[Figure]:
     ]
 
 
-async def handover(count: int) -> Figure:
+async def handover(rounds: int, count: int) -> Figure:
     """Time from submit to the first event's arrival back at the coordinator, one request at a time."""
+    medians = []
     async with Coordinator(plans(1, 0)) as pool:
         await pool.ready()
-        times = []
-        for _ in range(count):
-            ticket = pool.submit(Request(model="echo", prompt="w", params=Params()))
-            async for _ in ticket:
-                times.append((time.monotonic() - ticket.timings.submitted) * 1e3)
-                break
-            await ticket.wait()
-    return Figure.limit("submit to first event back, p50", "ms", [statistics.median(times)], 0.3)
+        for _ in range(rounds):
+            times = []
+            for _ in range(count):
+                ticket = pool.submit(Request(model="echo", prompt="w", params=Params()))
+                async for _ in ticket:
+                    times.append((time.monotonic() - ticket.timings.submitted) * 1e3)
+                    break
+                await ticket.wait()
+            medians.append(statistics.median(times))
+    return Figure.limit("submit to first event back, p50", "ms", medians, 0.3)
 
 
 async def measure(rounds: int, seconds: float) -> tuple[Figure, ...]:
     """All figures."""
-    found = [await handover(500)]
-    async with Coordinator(plans(REPLICAS, TOKENS_PER_SECOND), queue_limit=100_000) as pool:
-        await pool.ready()
-        for load in (0.5, 0.8, 0.95):
-            storms = [judge(*await storm(pool, load, seconds, seed)) for seed in range(rounds)]
-            found += figures(load, storms)
+    found = [await handover(rounds, 300)]
+    with steady():
+        async with Coordinator(plans(REPLICAS, TOKENS_PER_SECOND), queue_limit=100_000) as pool:
+            await pool.ready()
+            for load in (0.5, 0.8, 0.95):
+                storms = [judge(*await storm(pool, load, seconds, seed)) for seed in range(rounds)]
+                found += figures(load, storms)
     return tuple(found)
 
 

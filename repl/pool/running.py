@@ -42,11 +42,11 @@ class Running:
 
     def release(self, messages: Sequence[FromChild]) -> dict[int, Ticket]:
         """Take out the requests that a frame ends, before any of it is delivered."""
-        return {
-            message.id: self._tickets.pop(message.id)
-            for message in messages
-            if isinstance(message, TERMINAL) and message.id in self._tickets
-        }
+        ended: dict[int, Ticket] = {}
+        for message in messages:
+            if isinstance(message, TERMINAL) and message.id in self._tickets:
+                ended[message.id] = self._tickets.pop(message.id)
+        return ended
 
     def deliver(self, event: Event, ended: Mapping[int, Ticket], heard: float) -> bool:
         """Pass an event on to its ticket, here or just ``ended``; whether a slot became free by that."""

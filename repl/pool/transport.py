@@ -51,7 +51,7 @@ class FrameProtocol(asyncio.BufferedProtocol):
 
     def __init__(self, peer: Peer) -> None:
         self._peer = peer
-        self._buffer = bytearray(1 << 16)
+        self._buffer = memoryview(bytearray(1 << 16))
         self._filled = 0
         self._transport: asyncio.Transport | None = None
         self._reason = "the process ended"
@@ -63,15 +63,20 @@ class FrameProtocol(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Free room at the end of the buffer; never empty."""
-        return memoryview(self._buffer)[self._filled :]
+        return self._buffer[self._filled :] if self._filled else self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         """Hand on every complete frame and keep the rest."""
         self._filled += nbytes
         start = 0
         try:
-            while (end := self._frame_end(start)) is not None:
-                messages = _from_child.decode(memoryview(self._buffer)[start + HEADER.size : end])
+            while self._filled - start >= HEADER.size:
+                (length,) = HEADER.unpack_from(self._buffer, start)
+                end = start + HEADER.size + length
+                if end > self._filled:
+                    self._make_room(length)
+                    break
+                messages = _from_child.decode(self._buffer[start + HEADER.size : end])
                 start = end
                 self._peer.received(messages)
         except (ProtocolError, msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -80,24 +85,18 @@ class FrameProtocol(asyncio.BufferedProtocol):
             return
         if start:
             rest = self._filled - start
-            self._buffer[:rest] = self._buffer[start : self._filled]
+            if rest:
+                self._buffer[:rest] = self._buffer[start : self._filled]
             self._filled = rest
 
-    def _frame_end(self, start: int) -> int | None:
-        """Offset behind the frame at ``start`` if it is all there; makes room for it if not."""
-        if self._filled - start < HEADER.size:
-            return None
-        (length,) = HEADER.unpack_from(self._buffer, start)
+    def _make_room(self, length: int) -> None:
+        """Let a frame of ``length`` bytes that is not all there fit."""
         if length > MAX_FRAME:
             raise ProtocolError(f"a frame of {length} bytes")
-        end = start + HEADER.size + int(length)
-        if end <= self._filled:
-            return end
-        if (needed := HEADER.size + int(length) + 1) > len(self._buffer):
-            grown = bytearray(needed)
+        if (needed := HEADER.size + length + 1) > len(self._buffer):
+            grown = memoryview(bytearray(needed))
             grown[: self._filled] = self._buffer[: self._filled]
             self._buffer = grown
-        return None
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the peer, once."""
