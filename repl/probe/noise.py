@@ -27,6 +27,8 @@ class Way(msgspec.Struct, frozen=True, kw_only=True):
     """Every number is the same; None where it could not be read so."""
     difference: float | None = None
     """The largest of a log-probability of the text's tokens, in nats."""
+    widest: float | None = None
+    """The largest of any token's log-probability, in nats; None where not all are known."""
     flips: int | None = None
     """Positions whose first choice is another."""
     js: float | None = None
@@ -62,8 +64,11 @@ class Noise(Figure, frozen=True, kw_only=True):
         along = f" of #{self.along}" if self.along is not None else ""
         head = f"{self.model} ({self.dtype or 'unknown dtype'}), {self.positions:,} tokens{along} read again"
         body: list[list[Span | str]] = [_line(way) for way in self.ways]
-        heading = ("", "batch", "max |Δ ln p|", "argmax flips", "max JS bits", "verdict")
-        found: list[Row] = [(Span(visible_line(head), "strong"),), *table(heading, body, right=(1, 2, 3, 4))]
+        heading = ("", "batch", "max |Δ ln p|", "of any token", "argmax flips", "max JS bits", "verdict")
+        found: list[Row] = [
+            (Span(visible_line(head), "strong"),),
+            *table(heading, body, right=(1, 2, 3, 4, 5)),
+        ]
         found += [(Span(f"≠ {visible_line(note)}", "warning"),) for note in self.notes]
         if self.floor_js is not None:
             words = f"/diverge marks what is within JS {nats_to_bits(self.floor_js):.3g} bits with ~"
@@ -73,12 +78,13 @@ class Noise(Figure, frozen=True, kw_only=True):
 
 def _line(way: Way) -> list[Span | str]:
     if way.bit_equal is None:
-        return [way.way, "", "", "", "", Span(visible_line(way.why_not), "muted")]
+        return [way.way, *[""] * 5, Span(visible_line(way.why_not), "muted")]
     verdict = Span("= bit for bit", "good") if way.bit_equal else Span("≠ differs", "warning")
     return [
         way.way,
         "" if way.batch is None else f"{way.batch}",
         "–" if way.difference is None else f"{way.difference:.3g}",
+        "–" if way.widest is None else f"{way.widest:.3g}",
         "–" if way.flips is None else f"{way.flips}",
         "–" if way.js is None else f"{nats_to_bits(way.js):.3g}",
         verdict,
@@ -109,9 +115,19 @@ def against(
         batch=batch,
         bit_equal=all(_numbers(a, whole=whole) == _numbers(b, whole=whole) for a, b in pairs),
         difference=max(moved, default=0.0),
+        widest=max((_widest(a, b) for a, b in pairs), default=0.0) if whole else None,
         flips=known.count(False) if known else None,
         js=max((x.js for x in found), default=None) if whole else None,
     )
+
+
+def _widest(a: Step, b: Step) -> float:
+    """The largest change of a log-probability; what is -inf in both has none."""
+    import numpy as np
+
+    first, second = (np.frombuffer(step.distribution, "<f4").astype(np.float64) for step in (a, b))
+    moved = first != second
+    return float(np.abs(first[moved] - second[moved]).max(initial=0.0))
 
 
 def _numbers(step: Step, *, whole: bool) -> object:

@@ -34,6 +34,7 @@ def test_a_change_elsewhere_in_the_distribution_is_seen():
     changed = msgspec.structs.replace(LATE[1], distribution=row.tobytes())
     found = against(LATE, [LATE[0], changed, LATE[2]], "other")
     assert (found.bit_equal, found.difference) == (False, 0.0)
+    assert 0 < found.widest < 1e-6
 
 
 def test_without_distributions_only_the_tokens_are_compared():

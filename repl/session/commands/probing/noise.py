@@ -68,7 +68,7 @@ async def _noise(session: "Session", ui: FrontEnd, argument: str) -> None:
 async def _live(
     session: "Session", text: Reading, model: str, known: "Capabilities", replica: str | None
 ) -> "Exchange":
-    """The same tokens as the beginning of an answer in the fast lane, other answers beside it."""
+    """The same tokens as the beginning of an answer in the fast lane, beside answers of other lengths."""
     count = min(NEIGHBOURS, known.slots - 1)
     length = len(text.ids)
     base = Inquiry(
@@ -82,15 +82,17 @@ async def _live(
         pin=replica,
         origin=text.origin("noise"),
     )
+    params = {**text.settings, "max_new": length}
+    longer = {**params, "max_new": length + LONGER}
+    whole = known.distributions
     neighbours = [
-        replace(base, sample=number, params={"temperature": 1.0, "max_new": length + LONGER, "seed": number})
-        for number in range(1, count + 1)
+        replace(base, prefix_ids=text.ids[: length * at // (count + 1)], params=longer, distributions=whole)
+        for at in range(count)
     ]
     if text.prompt or text.history:
-        params = {**text.settings, "max_new": length}
-        read = replace(base, prefix_ids=text.ids, params=params, distributions=known.distributions)
+        read = replace(base, prefix_ids=text.ids, params=params, distributions=whole)
     else:
-        read = text.inquiry(model, "noise", by_ids=True, distributions=known.distributions, pin=replica)
+        read = text.inquiry(model, "noise", by_ids=True, distributions=whole, pin=replica)
         read = replace(read, lane="fast")
     *_, live = await inquire(session, [*neighbours, read])
     succeeded([live])
