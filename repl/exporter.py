@@ -22,6 +22,8 @@ HISTOGRAMS = {
 }
 COUNTERS = {
     "prompt_tokens": ("Prompt tokens read.", "prompt_tokens"),
+    "prefix_cache_queries": ("Prompt tokens looked for in the cache.", "prefix_cache_queries"),
+    "prefix_cache_hits": ("Prompt tokens found in the cache, not read again.", "prefix_cache_hits"),
     "generation_tokens": ("Tokens generated.", "generation_tokens"),
     "replica_deaths": ("Replica processes that died.", "replica_deaths"),
     "requeued": ("Requests that went back to the queue because their replica died.", "requeued"),

@@ -47,6 +47,8 @@ async def test_a_scrape_tells_what_happened() -> None:
     }
     assert samples["generation_tokens_total", None] == 6
     assert samples["prompt_tokens_total", None] == 6
+    assert samples["prefix_cache_queries_total", None] == 6
+    assert samples["prefix_cache_hits_total", None] == 0
     assert samples["request_outcome_total", "finished"] == 3
     assert samples["request_outcome_total", "lost"] == 0
     assert samples["num_requests_running", None] == samples["num_requests_waiting", None] == 0

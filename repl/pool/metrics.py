@@ -62,6 +62,8 @@ class ModelMetrics:
         self.outcomes: Counter[str] = Counter()
         """Ended requests by how: finished, stopped, failed, lost."""
         self.prompt_tokens = 0
+        self.prefix_cache_hits = 0
+        """Prompt tokens that needed no reading, since an earlier request had left their state."""
         self.generation_tokens = 0
         self.replica_deaths = 0
         self.requeued = 0
@@ -73,6 +75,11 @@ class ModelMetrics:
         """How long a request waited while a slot it could have used was free."""
 
     @property
+    def prefix_cache_queries(self) -> int:
+        """Prompt tokens that were looked for in what earlier requests left: all of them."""
+        return self.prompt_tokens
+
+    @property
     def cancelled(self) -> int:
         """Requests stopped before their end."""
         return self.outcomes["stopped"]
@@ -80,6 +87,7 @@ class ModelMetrics:
     def started(self, event: Started) -> None:
         """A replica took a request in."""
         self.prompt_tokens += len(event.prompt_ids)
+        self.prefix_cache_hits += event.reused
 
     def stepped(self, gap: float | None) -> None:
         """A token came, ``gap`` seconds after the one before it."""

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from repl.messages import Event, Finished, Step
+from repl.messages import Event, Finished, Started, Step
 from repl.pool import Coordinator
 from repl.pool.ticket import Ticket
 
@@ -56,3 +56,12 @@ async def test_the_last_step_and_the_end_of_one_frame_come_in_order() -> None:
         step = Step(id=number, index=0, token=0, piece=b"a", text="a")
         process.say(step, Finished(id=number, reason="eos", text="a"), step)
         assert heard == [Step, Finished] and ticket.tokens == 1
+
+
+async def test_prompt_tokens_that_needed_no_reading_are_counted() -> None:
+    async with one_replica(slots=2) as (pool, process):
+        for reused in (0, 3):
+            number = pool.submit(ask("x")).request.id
+            process.say(Started(id=number, prompt_ids=(1, 2, 3, 4), prompt_text="x", reused=reused))
+        figures = pool.metrics()["echo"]
+        assert (figures.prefix_cache_queries, figures.prefix_cache_hits) == (8, 3)

@@ -173,6 +173,7 @@ async def _stats(session: "Session", ui: FrontEnd, argument: str) -> None:
         ("requeued", *(str(m.requeued) for m in figures)),
         ("replica deaths", *(str(m.replica_deaths) for m in figures)),
         ("prompt tokens", *(f"{m.prompt_tokens:,}" for m in figures)),
+        ("of these reused", *(_part(m.prefix_cache_hits, m.prompt_tokens) for m in figures)),
         ("generated tokens", *(f"{m.generation_tokens:,}" for m in figures)),
         ("time to first token", *(_typical(m.time_to_first_token) for m in figures)),
         ("inter-token latency", *(_typical(m.inter_token_latency) for m in figures)),
@@ -182,6 +183,10 @@ async def _stats(session: "Session", ui: FrontEnd, argument: str) -> None:
     ]
     note = "times: half are within the first figure, 99 % within the second (bounds of histogram buckets)"
     ui.show(Table("since the start of this session", columns, tuple(rows), (note,)))
+
+
+def _part(count: int, whole: int) -> str:
+    return f"{count:,} ({count / whole:.0%})" if whole else "0"
 
 
 def _typical(histogram: Histogram) -> str:
