@@ -65,6 +65,7 @@ class LineMode:
         loop.add_signal_handler(signal.SIGINT, self.interrupt)
         unlisten = self._session.listen(self)
         unwatch = self._session.coordinator.watch(lambda status: self.prompt.refresh())
+        self._session.background.changed = self.prompt.refresh
         self._greet()
         try:
             with self._keys(), patch_stdout(raw=True), suppress(EOFError):

@@ -89,6 +89,7 @@ class Prompt:
         session = self._session
         statuses = session.status()
         parts = [replicas(name, [s for s in statuses if s.model == name]) for name in session.comparison]
+        parts = [work.words for work in session.background.works] + parts
         queued = session.coordinator.queued()
         parts += [f"{queued:,} queued"] if queued else []
         parts += [settings(session.effective(session.comparison[0]))] if session.comparison else []

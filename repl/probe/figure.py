@@ -16,6 +16,8 @@ from repl.safe import visible_line
 
 LEVELS = 8
 """Steps of the heat scale; their styles are ``heat0`` (expected) to ``heat7`` (surprising)."""
+FULL = 12.0
+"""Bits at the top of the heat scale."""
 MARKS = " ▁▂▃▄▅▆▇"
 """The heat scale for eyes and terminals without colour."""
 STYLES = (
@@ -53,8 +55,11 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def as_json(figure: Figure) -> dict[str, Any]:
-    """The fields as plain values: bytes in base64, and what is no number as ``"-inf"`` or ``"nan"``."""
-    plain: dict[str, Any] = _plain(msgspec.structs.asdict(figure))
+    """The fields as plain values: bytes in base64, and what is no number as ``"-inf"`` or ``"nan"``.
+
+    A struct's class may name in ``DERIVED`` the properties that belong to its data.
+    """
+    plain: dict[str, Any] = _plain(figure)
     return plain
 
 
@@ -65,7 +70,8 @@ def _plain(value: Any) -> Any:
         case bytes():
             return base64.b64encode(value).decode()
         case msgspec.Struct():
-            return _plain(msgspec.structs.asdict(value))
+            derived = {name: getattr(value, name) for name in getattr(value, "DERIVED", ())}
+            return _plain(msgspec.structs.asdict(value) | derived)
         case dict():
             return {str(key): _plain(item) for key, item in value.items()}
         case list() | tuple():
@@ -79,12 +85,12 @@ def as_text(rows: Sequence[Row]) -> str:
     return "\n".join("".join(span.text for span in row).rstrip() for row in rows)
 
 
-def heat(bits: float | None, *, full: float = 12.0) -> str:
+def heat(bits: float | None, *, full: float = FULL) -> str:
     """The style for a surprisal: even steps from 0 to ``full`` bits; plain where there is none."""
     return "" if bits is None else f"heat{level(bits, full=full)}"
 
 
-def level(bits: float, *, full: float = 12.0) -> int:
+def level(bits: float, *, full: float = FULL) -> int:
     """The step of the heat scale, 0 to ``LEVELS`` - 1, for a surprisal in bits."""
     if math.isnan(bits):
         return LEVELS - 1

@@ -1,14 +1,24 @@
-"""A text with each token in the colour of its surprisal."""
+"""A text with each token in the colour of its surprisal, its rank, or the entropy where it stands."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import msgspec
-from rich.cells import cell_len
 
-from repl.probe.figure import MARKS, Figure, Row, Span, heat, level
-from repl.probe.table import flow
-from repl.probe.tokens import Token, Totals, totals
+from repl.probe.cells import Unit, lines, mark_row, text_row, units
+from repl.probe.figure import FULL, LEVELS, MARKS, Figure, Row, Span
+from repl.probe.table import flow, table
+from repl.probe.tokens import Heat, Token, Totals, totals
 from repl.safe import visible_line
+
+UNKNOWN = "·"
+"""The mark of a token whose figure is not known."""
+_SCALE = f"each step of {MARKS[1:]} is {FULL / LEVELS} bits"
+LEGEND: dict[Heat, str] = {
+    "bits": f"{_SCALE} of surprisal",
+    "rank": f"no mark: the first choice; {MARKS[1]} the second; each step of {MARKS[1:]} doubles the rank",
+    "entropy": f"{_SCALE} of entropy before the token",
+}
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,6 +29,10 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
     exchange: int | None = None
     """Its number in the record."""
+    opening: str = ""
+    """What stood before the first token, in words: the prefix policy."""
+
+    DERIVED: ClassVar = ("totals",)
 
     @property
     def totals(self) -> Totals:
@@ -33,46 +47,83 @@ class HeatMap(Figure, frozen=True, kw_only=True):
 
     text: str
     readings: tuple[Reading, ...]
+    heat: Heat = "bits"
+    context: str = ""
+    """What stood before the text."""
 
     @property
     def title(self) -> str:
-        """What was scored."""
-        return "surprisal"
+        """What is shown."""
+        return {"bits": "surprisal", "rank": "ranks", "entropy": "entropy"}[self.heat]
 
     def rows(self, width: int) -> Sequence[Row]:
-        """For each model its name and totals, then the text with a row of marks under each row."""
-        found: list[Row] = []
+        """The models' totals, then for each the text with a row of marks under each row."""
+        found: list[Row] = comparison(self.readings)
         for reading in self.readings:
-            found += [*summary(reading), *heated(reading.tokens, width), ()]
-        return found[:-1]
+            found.append(())
+            if len(self.readings) > 1:
+                found.append((Span(named(reading), "strong"),))
+            found += [*remarks(reading), *heated(reading.tokens, width, self.heat)]
+        return [*found, *flow([Span(f"{word} ", "muted") for word in LEGEND[self.heat].split(" ")], width)]
+
+
+def comparison(readings: Sequence[Reading]) -> list[Row]:
+    """The totals side by side, and what stood before the text."""
+    body = []
+    for reading in readings:
+        sums = reading.totals
+        body.append(
+            (
+                Span(named(reading), "strong"),
+                f"{sums.nats:,.4f}",
+                f"{sums.tokens:,}",
+                f"{sums.bits_per_token:.3f}",
+                f"{sums.bits_per_byte:.3f}" if sums.bytes else "–",
+                f"{sums.perplexity:,.2f}",
+                Span(visible_line(reading.opening), "muted"),
+            )
+        )
+    heading = ("", "nats", "tokens", "bits/token", "bits/byte", "perplexity", "opening")
+    return table(heading, body, right=(1, 2, 3, 4, 5))
 
 
 def summary(reading: Reading) -> list[Row]:
     """The totals in words, and the notes."""
     sums = reading.totals
-    number = f" #{reading.exchange}" if reading.exchange is not None else ""
     words = (
         f"{sums.nats:.4f} nats · {sums.tokens:,} tokens · {sums.bits_per_token:.3f} bits/token"
         f" · {sums.bits_per_byte:.3f} bits/byte · perplexity {sums.perplexity:,.2f}"
     )
-    notes: list[Row] = [(Span(f"≠ {visible_line(note)}", "warning"),) for note in reading.notes]
-    return [(Span(visible_line(reading.model) + number, "strong"), Span(f"  {words}", "muted")), *notes]
+    return [(Span(named(reading), "strong"), Span(f"  {words}", "muted")), *remarks(reading)]
 
 
-def heated(tokens: Sequence[Token], width: int) -> list[Row]:
+def heated(tokens: Sequence[Token], width: int, kind: Heat = "bits") -> list[Row]:
     """The tokens in rows; under each row the same scale in marks, for terminals without colour."""
-    found: list[Row] = []
-    left = iter(tokens)
-    for row in flow([Span(_shown(token.piece), heat(token.bits)) for token in tokens], width):
-        below = "".join(_mark(next(left)) + " " * (cell_len(span.text) - 1) for span in row)
-        found += [row, (Span(below.rstrip(), "muted"),)]
-    return found
+    levels = [token.heat(kind) for token in tokens]
+
+    def style(unit: Unit) -> str:
+        known = [found for owner in unit.owners if (found := levels[owner]) is not None]
+        return f"heat{max(known)}" if known else ""
+
+    def mark(token: int) -> str:
+        found = levels[token]
+        return UNKNOWN if found is None else MARKS[found]
+
+    rows: list[Row] = []
+    for line in lines(units([token.piece for token in tokens]), width):
+        rows.append(text_row(line, style))
+        below = mark_row(line, mark)
+        if below:
+            rows.append((Span(below, "muted"),))
+    return rows
 
 
-def _shown(piece: bytes) -> str:
-    text = piece.decode(errors="backslashreplace").replace("\n", "⏎").replace("\t", "⇥")
-    return visible_line(text) or "∅"
+def named(reading: Reading) -> str:
+    """The model, and the number of what it did."""
+    number = "" if reading.exchange is None else f" #{reading.exchange}"
+    return visible_line(reading.model) + number
 
 
-def _mark(token: Token) -> str:
-    return "·" if token.bits is None else MARKS[level(token.bits)]
+def remarks(reading: Reading) -> list[Row]:
+    """The notes, a row each."""
+    return [(Span(f"≠ {visible_line(note)}", "warning"),) for note in reading.notes]

@@ -5,11 +5,15 @@ Log-probabilities are in nats (natural logarithms), surprisals in bits: ``-log2 
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import ClassVar, Literal
 
 import msgspec
 
 from repl.messages import Step
-from repl.probe.figure import nats_to_bits
+from repl.probe.figure import LEVELS, level, nats_to_bits
+
+Heat = Literal["bits", "rank", "entropy"]
+"""What the heat of a token tells: its surprisal, its rank in doublings, or the entropy where it stands."""
 
 
 class Alternative(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,10 +37,22 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
     top: tuple[Alternative, ...] = ()
     forced: bool = False
 
+    DERIVED: ClassVar = ("bits",)
+
     @property
     def bits(self) -> float | None:
         """Surprisal."""
         return None if self.nats is None else -nats_to_bits(self.nats)
+
+    def heat(self, kind: Heat = "bits") -> int | None:
+        """Its step of the heat scale, 0 to ``LEVELS`` - 1; None where the figure is not known."""
+        match kind:
+            case "rank":
+                return None if self.rank is None else min(LEVELS - 1, self.rank.bit_length())
+            case "entropy":
+                return None if self.entropy is None else level(nats_to_bits(self.entropy))
+            case "bits":
+                return None if self.bits is None else level(self.bits)
 
 
 def tokens(steps: Iterable[Step]) -> tuple[Token, ...]:
@@ -64,6 +80,8 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     """Of these tokens."""
     nats: float
     """Sum of the log-probabilities."""
+
+    DERIVED: ClassVar = ("bits_per_token", "bits_per_byte", "perplexity")
 
     @property
     def bits_per_token(self) -> float:

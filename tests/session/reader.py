@@ -1,86 +1,70 @@
-"""The toy language model, which also scores texts and tells its whole distributions."""
+"""A toy pool that also reads: it scores texts over its four tokens, as a person can work out."""
 
 import math
-import struct
 
-import msgspec
-
-from repl.messages import Finished, Request, Started, Step
-from repl.session.session import Session
-from repl.session.store import Store
-from tests.session.support import Handle, config
-from tests.session.toy import END, PIECES, Toy, write
-
-OTHER = {
-    None: (0.1, 0.5, 0.3, 0.1),
-    1: (0.1, 0.2, 0.4, 0.3),
-    2: (0.2, 0.5, 0.1, 0.2),
-    3: (0.4, 0.3, 0.2, 0.1),
-}
-"""Parts from the toy's own table after a and b; its first choice differs after b."""
+from repl.messages import Error, Failed, Finished, Started, Step
+from tests.session.support import Handle
+from tests.session.toy import END, NEXT, PIECES, Toy
 
 
 class Reader(Toy):
-    """Answers ``score`` and honours ``distributions``."""
+    """``score`` beside what ``Toy`` serves. A text is of the words a, b and c."""
 
     def __init__(self, models):
         super().__init__(models)
-        self.change("a", "b", tasks=("generate", "score", "tokenize"), distributions=True)
-        self.jitter: dict[str, float] = {}
-        """Added to the log-probability of the first token of what these replicas read in the fast lane."""
-        self.reads: list[Request] = []
-
-    def change(self, *models: str, **fields) -> None:
-        """Change what these models can do."""
-        for name, status in self.replicas.items():
-            if status.model in models:
-                known = msgspec.structs.replace(status.capabilities, **fields)
-                self.replicas[name] = msgspec.structs.replace(status, capabilities=known)
+        self.asked = []
+        """Every request, in order."""
 
     def serve(self, ticket: Handle) -> None:
         request = ticket.request
-        self.reads.append(request)
-        if ticket.done or request.model in self.broken or request.task == "tokenize":
+        self.asked.append(request)
+        if request.task != "score" or request.model in self.broken or ticket.done:
             super().serve(ticket)
             return
-        ticket.place(ticket.pin or f"{request.model}/{request.id % 2}")
-        ticket.deliver(Started(id=request.id, prompt_ids=(9,), prompt_text=request.prompt))
-        table = self.tables[request.model]
-        if request.task == "score":
-            read = request.target_ids or [PIECES.index(b" " + w.encode()) for w in request.target.split()]
-            params = msgspec.structs.replace(request.params, max_new=len(read))
-            request = msgspec.structs.replace(request, prefix_ids=tuple(read), params=params)
-        steps, reason = write(request, table)
-        for step in self.told(request, steps):
-            ticket.deliver(step)
-        text = "".join(step.text for step in steps)
+        ticket.place(f"{request.model}/0")
+        ids = list(request.target_ids) or ids_of(request.target)
+        if None in ids:
+            error = Error(kind="bad_parameter", message=f"no token for {request.target!r}", hint="a, b or c")
+            ticket.deliver(Failed(id=request.id, error=error))
+            return
+        if request.closing:
+            ids.append(END)
+        context = ids_of(request.prompt)
+        told = {"bos": (b"<s>",), "eos": (b"</s>",)}.get(request.opening, ())
         ticket.deliver(
-            Finished(id=request.id, reason=reason, text=text, batch=3 if request.lane == "fast" else 1)
+            Started(id=request.id, prompt_ids=(9,), prompt_text=request.prompt, prompt_pieces=told)
         )
-
-    def told(self, request: Request, steps: list[Step]) -> list[Step]:
-        """The steps with their distributions, where they were asked for, and with noise."""
-        found, last = [], None
-        for step in steps:
-            row = [math.log(p) for p in self.tables[request.model][last]]
-            if step.index == 0 and request.lane == "fast":
-                row[step.token] += self.jitter.get(request.model, 0.0)
-            if request.distributions:
-                packed = struct.pack(f"<{len(PIECES)}f", *row)
-                step = msgspec.structs.replace(step, distribution=packed, raw_lp=row[step.token])
-            found.append(step)
-            last = step.token
-        return found
-
-
-def reading_session(screen, *names: str) -> Session:
-    """A session of toy models; ``b`` has the other table."""
-    chosen = config(*(names or ("a", "b")), compare=("a",))
-    pool = Reader(list(chosen.models.values()))
-    pool.tables["b"] = OTHER
-    session = Session(chosen, pool, Store(None))
-    session.listen(screen)
-    return session
+        last = context[-1] if context else None
+        for index, token in enumerate(ids):
+            chances = self.tables[request.model][last]
+            known = index > 0 or request.opening != "none" or bool(context)
+            best = sorted(range(4), key=lambda t: (-chances[t], t))
+            ticket.deliver(
+                Step(
+                    id=request.id,
+                    index=index,
+                    token=token,
+                    piece=PIECES[token],
+                    text=PIECES[token].decode(),
+                    raw_lp=math.log(chances[token]) if known else None,
+                    rank=best.index(token) if known else None,
+                    entropy=-sum(p * math.log(p) for p in chances) if known else None,
+                    top=tuple((t, math.log(chances[t]), PIECES[t]) for t in best[: request.params.logprobs]),
+                    forced=True,
+                )
+            )
+            last = token
+        ticket.deliver(Finished(id=request.id, reason="done", text=request.target))
 
 
-__all__ = ["END", "OTHER", "PIECES", "Reader", "reading_session"]
+def ids_of(text):
+    return [PIECES.index(f" {word}".encode()) if word in ("a", "b", "c") else None for word in text.split()]
+
+
+def nats(*tokens, after=None, table=NEXT):
+    """The log-probability of tokens by their numbers."""
+    total, last = 0.0, after
+    for token in tokens:
+        total += math.log(table[last][token])
+        last = token
+    return total
