@@ -12,11 +12,11 @@ from backends.fairseq.batch import Batch
 from backends.fairseq.errors import while_generating
 from backends.fairseq.load import Model
 from backends.fairseq.member import Member
-from backends.fairseq.outbox import Outbox
 from backends.fairseq.probe import Probe
 from backends.fairseq.scoring import score
 from backends.fairseq.tokenizing import tokenize
 from backends.fairseq.waiting import Waiting
+from backends.outbox import Outbox
 from repl.messages import Capabilities, Event, Failed, Finished, ModelSpec, Request
 from repl.params import Params
 

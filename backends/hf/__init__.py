@@ -17,6 +17,12 @@ from repl.params import Support, SupportTable
 _INSTALL = "pip install 'multigpu-repl[hf]'"
 
 
+_FAIRSEQ_ONLY = (
+    *("diverse_groups", "diverse_strength", "diversity_rate", "match_source_len", "max_new_ratio"),
+    *("constraints", "constraint_order", "replace_unk", "source_lang", "target_lang"),
+)
+
+
 class HuggingFace:
     """See ``backends.base.Backend``."""
 
@@ -59,6 +65,7 @@ class HuggingFace:
         "ban": Support("exact", "bad_words_ids", "a word with and without a space before it"),
         "stop_tokens": Support("exact", "eos_token_id", "the token itself is not shown"),
         "truncate": Support("exact", "", "a conversation loses its oldest turns first"),
+        **dict.fromkeys(_FAIRSEQ_ONLY, Support("none", "", "of fairseq's search alone")),
     }
 
     @classmethod

@@ -35,9 +35,10 @@ class Row:
             warp = (params.temperature, params.top_k, params.top_p, params.min_p, params.typical_p)
             self.warp = Warp(*warp)
         self.alternatives = params.logprobs
+        self.whole = request.distributions
         self._min_new = params.min_new
         self._request = request
-        self._codec = model.codec
+        self.piece = model.codec.piece
         self._eos = model.fixed.eos
         self._stops = model.fixed.wording.ends(params)
         self._limit = prompt.limit
@@ -74,7 +75,7 @@ class Row:
         else:
             text, stopped = self._writer.push(token, last=self.reason is not None)
             self.reason = "stop" if stopped else self.reason
-        return step(self._request, self._codec.piece, index, choice, text, forced=forced)
+        return step(self._request, self.piece, index, choice, text, forced=forced)
 
     def hypothesis(self) -> Hypothesis:
         """The row as one of several samples."""
@@ -88,6 +89,7 @@ class Answer:
         self.request = request
         self.prompt = prompt
         self.batch = 0
+        self.padded = 0
         self.cancelled = False
         self.failed = False
         self._notes = list(prompt.notes)
@@ -107,13 +109,18 @@ class Answer:
         self.rows = [Row(model, request, prompt, seed or 0, first + i) for i in range(count)]
 
     @property
+    def alternatives(self) -> int | None:
+        """What is told of the forced beginning's tokens; see ``sampling.force``."""
+        return self.request.params.logprobs or None
+
+    @property
     def done(self) -> bool:
         """Whether every row is complete."""
         return all(row.reason for row in self.rows)
 
     def started(self) -> Started:
         """The first event."""
-        return started(self.request, self.prompt, self._notes)
+        return started(self.request, self.prompt, self._notes, self.rows[0].piece)
 
     def push(self, row: Row, choice: Choice, forced: bool = False) -> list[Event]:
         """Write a token to ``row``; the first row is the one that is shown."""
@@ -128,5 +135,10 @@ class Answer:
         assert shown.reason is not None
         several = tuple(row.hypothesis() for row in self.rows) if len(self.rows) > 1 else ()
         return Finished(
-            id=self.request.id, reason=shown.reason, text=shown.text, hypotheses=several, batch=self.batch
+            id=self.request.id,
+            reason=shown.reason,
+            text=shown.text,
+            hypotheses=several,
+            batch=self.batch,
+            padded=self.padded,
         )

@@ -106,6 +106,7 @@ class Batch:
             if answer.failed:
                 continue
             answer.batch = max(answer.batch, size)
+            answer.padded = max(answer.padded, self.rows.length)
             if choice.valid and choice.possible:
                 events += answer.push(row, choice)
             else:

@@ -102,13 +102,18 @@ class BeamSearch:
         self._ended: list[_Ended] = []
         self._shown: list[Node] = []
 
+    @property
+    def alternatives(self) -> int | None:
+        """What is told of the forced beginning's tokens; see ``sampling.force``."""
+        return self.request.params.logprobs or None
+
     def started(self) -> Started:
         """The first event."""
         notes = list(self.prompt.notes)
         ignored = [name for name in _WITHOUT_EFFECT if name in changed(self.request.params)]
         if ignored:
             notes.append(f"{', '.join(ignored)}: no effect under beams")
-        return started(self.request, self.prompt, notes)
+        return started(self.request, self.prompt, notes, self._model.codec.piece)
 
     def begin(self, rows: Rows, logits: Tensor, forced: Sequence[sampling.Choice]) -> list[Event]:
         """The first candidates, after the prompt and the forced beginning, which no score counts.
@@ -164,13 +169,16 @@ class BeamSearch:
         table = torch.stack([column.double() for column in columns], dim=1).tolist()
         every = list(range(len(table))) if params.logprobs else []
         seen = lps[beam] if every else lps
+        whole = sampling.distributions(lps, lps.new_zeros(len(lps))) if self.request.distributions else None
         more = sampling.examine(seen, lps.new_zeros(len(every)), token, every, params.logprobs)
         if table[0][-1] != table[0][-1]:  # topk puts NaN first
             raise not_a_number(self._written)
         return [
             _Candidate(
                 int(at),
-                sampling.Choice(int(token), raw, None, True, True, *more.get(place, ())),
+                sampling.Choice(int(token), raw, None, True, True, *more.get(place, ()))._replace(
+                    distribution=whole[int(at)] if whole else b""
+                ),
                 search_lp,
                 total,
             )

@@ -7,7 +7,7 @@ own gets one and advances beside it: beams, the exact lane, models whose state c
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 import torch
@@ -23,6 +23,9 @@ from backends.hf.model import Model
 from backends.hf.prefixes import PrefixStore
 from backends.hf.prompt import build
 from backends.hf.reading import Reading, Work, demand
+from backends.hf.scoring import Scoring
+from backends.hf.tokenizing import tokenize
+from backends.outbox import Outbox
 from repl.messages import Capabilities, Event, Failed, Request, Started
 
 PREFIX_SHARE = 0.5
@@ -43,8 +46,10 @@ class HuggingFaceEngine:
         self._batches: list[Batch] = []
         """All batches, the shared one included."""
         self._searches: list[BeamSearch] = []
-        self._late: list[Event] = []
-        """What happened outside of ``step``."""
+        self._outbox = Outbox()
+        """What happened and is not yet told."""
+        self._at_once: dict[str, Callable[[Model, Request], list[Event]]] = {"tokenize": tokenize}
+        """Tasks that are done as soon as their turn comes."""
         self._prefixes = None
         if model.divisible and model.cache_tokens is not None:
             self._prefixes = PrefixStore(int(model.cache_tokens * PREFIX_SHARE))
@@ -66,17 +71,15 @@ class HuggingFaceEngine:
             for answer in batch.answers:
                 answer.cancelled |= answer.request.id == request_id
         with torch.inference_mode():
-            self._late += self._compact()
+            self._outbox.put(self._compact())
+        self._outbox.forget(request_id)
 
     def step(self) -> Sequence[Event]:
         """See ``BatchingEngine``."""
-        events, self._late = self._late, []
         with torch.inference_mode():
-            events += self._advance()
-            events += self._start_waiting()
-            events += self._read()
-            events += self._compact()
-        return events
+            for stage in (self._advance, self._start_waiting, self._read, self._compact):
+                self._outbox.put(stage())
+        return self._outbox.take()
 
     def _running(self) -> list[Work]:
         """Everything that has a slot."""
@@ -90,6 +93,9 @@ class HuggingFaceEngine:
         while self._waiting and len(running) < self.capabilities.slots:
             request = self._waiting[0]
             try:
+                if request.task in self._at_once:
+                    events += self._at_once[request.task](self._model, self._waiting.popleft())
+                    continue
                 work = self._next or self._work(request)
                 self._next = work
                 more = demand(self._model, work)
@@ -99,11 +105,14 @@ class HuggingFaceEngine:
                 running.append(more)
             except Exception as error:  # a request must not take its neighbours along
                 events.append(_failed(request, error))
-            self._waiting.popleft()
+            if self._waiting and self._waiting[0] is request:
+                self._waiting.popleft()
             self._next = None
         return events
 
     def _work(self, request: Request) -> Work:
+        if request.task == "score":
+            return Scoring(self._model, request)
         prompt = build(self._model, request)
         if request.params.beam > 1:
             return BeamSearch(self._model, request, prompt)
@@ -168,6 +177,8 @@ class HuggingFaceEngine:
         """From prompts that are read to running requests."""
         assert reading.logits is not None
         first = reading.works[0]
+        if isinstance(first, Scoring):
+            return first.finish(reading.choices)
         if isinstance(first, BeamSearch):
             events = first.begin(reading.rows, reading.logits, reading.choices)
             self._searches.append(first)

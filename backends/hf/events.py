@@ -8,14 +8,16 @@ from backends.hf.sampling import Choice
 from repl.messages import Request, Started, Step
 
 
-def started(request: Request, prompt: Prompt, notes: Sequence[str]) -> Started:
-    """What the model will read."""
+def started(request: Request, prompt: Prompt, notes: Sequence[str], piece: Callable[[int], bytes]) -> Started:
+    """What the model will read; who looks into it is told the bytes of each token too."""
+    plain = request.task == "generate" and not (request.distributions or request.attention)
     return Started(
         id=request.id,
         prompt_ids=tuple(prompt.ids),
         prompt_text=prompt.text,
         truncated=prompt.truncated,
         notes=tuple(notes),
+        prompt_pieces=() if plain else tuple(map(piece, prompt.ids)),
     )
 
 
@@ -44,6 +46,7 @@ def step(
         entropy=choice.entropy,
         top=top,
         forced=forced,
+        distribution=choice.distribution,
     )
 
 

@@ -140,6 +140,8 @@ def _load(spec: ModelSpec, device: str, threads: int, progress: Progress) -> Hug
         dtype=str(network.dtype).removeprefix("torch."),
         parameters=sum(weight.numel() for weight in network.parameters()),
         resumes=True,
+        tasks=("generate", "score", "tokenize"),
+        distributions=True,
         notes=(*notes, *rows.notes),
     )
     return HuggingFaceEngine(model, capabilities)

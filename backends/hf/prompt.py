@@ -1,5 +1,6 @@
 """From a request to the token ids the model reads."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +27,7 @@ class Prompt:
 def build(model: Model, request: Request) -> Prompt:
     """The prompt of ``request``; raises ``BackendError`` if it is empty or does not fit."""
     history = list(request.history)
-    text, ids = _encode(model, request, history)
+    text, ids = encode(model, request, history)
     notes = []
     if not ids:
         ids = _nothing(model)
@@ -37,21 +38,14 @@ def build(model: Model, request: Request) -> Prompt:
             raise _too_long(model, before)
         while len(ids) > room and (older := _without_oldest(history)) is not None:
             history = older
-            text, ids = _encode(model, request, history)
+            text, ids = encode(model, request, history)
         if len(history) < len(request.history):
             notes.append(f"the {len(request.history) - len(history)} oldest turns were left out")
         if len(ids) > room:
             ids = _cut(model, ids, room, request.params.truncate)
             text = model.codec.decode(ids, skip_special=False)
     forced = _forced(model, request, text, ids)
-    embeddings = model.embeddings
-    strange = [token for token in (*ids, *forced) if not 0 <= token < embeddings]
-    if strange:
-        raise BackendError(
-            "not_a_checkpoint",
-            f"model '{model.name}' cannot read token {strange[0]}: it has {embeddings} embeddings",
-            "its tokenizer belongs to another checkpoint",
-        )
+    check_ids(model, ids, forced, given=bool(request.prefix_ids))
     limit = _limit(model, request.params.max_new, len(ids))
     if len(forced) >= limit:
         raise BackendError(
@@ -62,13 +56,42 @@ def build(model: Model, request: Request) -> Prompt:
     return Prompt(ids, text, forced, limit, before - len(ids), tuple(notes))
 
 
-def _encode(model: Model, request: Request, history: list[Message]) -> tuple[str, list[int]]:
+def truncated(model: Model, request: Request, ids: list[int]) -> tuple[list[int], str, int]:
+    """A too long prompt as the request wants it cut: tokens, text, tokens cut; or ``BackendError``."""
+    if request.params.truncate == "off" or model.max_prompt is None:
+        raise _too_long(model, len(ids))
+    kept = _cut(
+        model, ids, _room(model, len(request.target_ids) or model.max_prompt // 2), request.params.truncate
+    )
+    return kept, model.codec.decode(kept, skip_special=False), len(ids) - len(kept)
+
+
+def check_ids(model: Model, ids: Sequence[int], forced: Sequence[int], *, given: bool) -> None:
+    """Refuse tokens that the model has no embedding for; ``given`` says that ``forced`` came as ids."""
+    embeddings = model.embeddings
+    strange = [token for token in (*ids, *forced) if not 0 <= token < embeddings]
+    if strange and given and strange[0] in forced:
+        raise BackendError(
+            "bad_parameter",
+            f"model '{model.name}' has no token {strange[0]}: its ids go from 0 to {embeddings - 1}",
+            "the ids are those of another model: give the text instead",
+        )
+    if strange:
+        raise BackendError(
+            "not_a_checkpoint",
+            f"model '{model.name}' cannot read token {strange[0]}: it has {embeddings} embeddings",
+            "its tokenizer belongs to another checkpoint",
+        )
+
+
+def encode(model: Model, request: Request, history: list[Message]) -> tuple[str, list[int]]:
+    """The prompt as text and as tokens, by the chat template where there is one."""
     prompt = request.prompt
     if model.template is not None:
         prompt = model.template.replace("{prompt}", prompt)
     tokenizer = model.codec.tokenizer
     if not (model.chat and request.template):
-        return prompt, _ids(tokenizer, prompt)
+        return prompt, token_ids(tokenizer, prompt)
     turns = [{"role": turn.role, "content": turn.text} for turn in history]
     turns.append({"role": "user", "content": prompt})
     try:
@@ -80,10 +103,11 @@ def _encode(model: Model, request: Request, history: list[Message]) -> tuple[str
             "/reset starts a new one; /template off sends the raw line",
         ) from error
     # The template writes the special tokens itself.
-    return text, _ids(tokenizer, text, add_special_tokens=False)
+    return text, token_ids(tokenizer, text, add_special_tokens=False)
 
 
-def _ids(tokenizer: Any, text: str, **options: Any) -> list[int]:
+def token_ids(tokenizer: Any, text: str, **options: Any) -> list[int]:
+    """The tokens of a text."""
     return list(tokenizer(text, **options)["input_ids"])
 
 
@@ -140,16 +164,18 @@ def _forced(model: Model, request: Request, text: str, ids: list[int]) -> list[i
     # Beams and samples are found again from the start; a single answer goes on from where it was.
     if request.resume and request.params.beam == request.params.n == 1:
         return list(request.resume)
+    if request.prefix_ids:
+        return list(request.prefix_ids)
     if not request.prefix:
         return []
     tokenizer = model.codec.tokenizer
     if model.seq2seq:
         return list(tokenizer(text_target=request.prefix, add_special_tokens=False)["input_ids"])
     special = not (model.chat and request.template)
-    whole = _ids(tokenizer, text + request.prefix, add_special_tokens=special)
+    whole = token_ids(tokenizer, text + request.prefix, add_special_tokens=special)
     if whole[: len(ids)] == ids:
         return whole[len(ids) :]
-    return _ids(tokenizer, request.prefix, add_special_tokens=False)
+    return token_ids(tokenizer, request.prefix, add_special_tokens=False)
 
 
 def _limit(model: Model, max_new: int, prompt: int) -> int:

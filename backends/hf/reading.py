@@ -11,8 +11,9 @@ from backends.hf.causal import CausalRows, Snapshot
 from backends.hf.memory import Demand
 from backends.hf.model import Model
 from backends.hf.rows import Rows
+from backends.hf.scoring import Scoring
 
-Work = Answer | BeamSearch
+Work = Answer | BeamSearch | Scoring
 
 
 class Reading:
@@ -98,7 +99,11 @@ class Reading:
             assert self.logits is not None
             at = len(self.choices)
             choices, self.logits = sampling.force(
-                self.rows, self.logits, self._forced[at : at + count], self.works[0].request.params.logprobs
+                self.rows,
+                self.logits,
+                self._forced[at : at + count],
+                self.works[0].alternatives,
+                self.works[0].request.distributions,
             )
             self.choices += choices
         elif len(self._prompts) > 1 or count >= self._rest + self._read:
@@ -116,6 +121,8 @@ def demand(model: Model, work: Work) -> Demand:
     length = len(model.start) + len(prompt.ids) + prompt.limit
     if isinstance(work, BeamSearch):
         return Demand(work.request.params.beam, length, joins=False)
+    if isinstance(work, Scoring):
+        return Demand(1, length, joins=False)
     return Demand(len(work.rows), length, joins=model.ragged and work.request.lane == "fast")
 
 

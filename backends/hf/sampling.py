@@ -37,6 +37,8 @@ class Choice(NamedTuple):
     rank: int | None = None
     entropy: float | None = None
     top: Alternatives = ()
+    distribution: bytes = b""
+    """See ``Step.distribution``."""
 
 
 class Draws(Protocol):
@@ -72,6 +74,11 @@ class Draws(Protocol):
         """How many to report."""
         ...
 
+    @property
+    def whole(self) -> bool:
+        """Report the whole distribution."""
+        ...
+
 
 def choose(logits: Tensor, rows: Sequence[Draws]) -> tuple[Tensor, list[Choice]]:
     """The next token of each row: int64 ``[rows]`` on the device, and the same with its figures.
@@ -92,33 +99,50 @@ def choose(logits: Tensor, rows: Sequence[Draws]) -> tuple[Tensor, list[Choice]]
         choices.append(
             Choice(int(token), raw_lp, proc_lp, _finite(mass), left != float("-inf"), *more.get(i, ()))
         )
+    for i, row in enumerate(rows):
+        if row.whole:
+            (written,) = distributions(logits[i : i + 1], total[i : i + 1])
+            choices[i] = choices[i]._replace(distribution=written)
     return tokens, choices
 
 
 def force(
-    rows: Rows, before: Tensor, tokens: Sequence[int], alternatives: int
+    rows: Rows, before: Tensor, tokens: Sequence[int], alternatives: int | None, whole: bool = False
 ) -> tuple[list[Choice], Tensor]:
     """Feed given tokens to the only row; their figures and the logits ``[1, vocab]`` after the last one.
 
-    ``before`` is ``[1, vocab]``, the logits for the first of them.
+    ``before`` is ``[1, vocab]``, the logits for the first of them. Without ``alternatives``, which may be 0,
+    rank and entropy are left out too; ``whole`` adds the distributions.
     """
     choices: list[Choice] = []
     for start in range(0, len(tokens), _CHUNK):
         chunk = tokens[start : start + _CHUNK]
         after = rows.feed(chunk)
-        choices += _given(torch.cat([before, after[:-1]]), chunk, alternatives)
+        choices += _given(torch.cat([before, after[:-1]]), chunk, alternatives, whole)
         before = after[-1:]
     return choices, before
 
 
-def _given(logits: Tensor, tokens: Sequence[int], alternatives: int) -> list[Choice]:
+def _given(logits: Tensor, tokens: Sequence[int], alternatives: int | None, whole: bool) -> list[Choice]:
     """Figures of ``tokens``; ``logits`` ``[tokens, vocab]`` holds one row for each."""
     chosen = torch.tensor(tokens, device=logits.device)
     total = logits.logsumexp(-1)
     raw = (logits.gather(1, chosen[:, None])[:, 0] - total).tolist()
-    asked = list(range(len(tokens))) if alternatives else []
-    more = examine(logits, total, chosen, asked, alternatives)
-    return [Choice(token, raw[i], None, True, True, *more.get(i, ())) for i, token in enumerate(tokens)]
+    asked = list(range(len(tokens))) if alternatives is not None else []
+    more = examine(logits, total, chosen, asked, alternatives or 0)
+    found = [
+        Choice(token, raw[i], None, _known(raw[i]), True, *more.get(i, ())) for i, token in enumerate(tokens)
+    ]
+    if whole:
+        written = distributions(logits, total)
+        found = [choice._replace(distribution=row) for choice, row in zip(found, written, strict=True)]
+    return found
+
+
+def distributions(logits: Tensor, total: Tensor) -> list[bytes]:
+    """``Step.distribution`` of each row of ``logits`` ``[rows, vocab]``, whose logsumexp is ``total``."""
+    table = (logits - total[:, None]).float().cpu().numpy().astype("<f4", copy=False)
+    return [row.tobytes() for row in table]
 
 
 def examine(
@@ -182,3 +206,7 @@ def _alike(rows: Sequence[Draws]) -> dict[Warp, list[int]]:
 
 def _finite(value: float) -> bool:
     return value - value == 0
+
+
+def _known(value: float) -> bool:
+    return value == value

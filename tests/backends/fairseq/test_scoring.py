@@ -24,7 +24,8 @@ import pytest
 import torch
 from fairseq.sequence_scorer import SequenceScorer
 
-from backends.fairseq import outbox, scoring
+from backends import outbox
+from backends.fairseq import scoring
 from backends.fairseq.engine import FairseqEngine
 from repl.messages import Event, Failed, Finished, Request, Started, Step
 from repl.readings import Tokenized
