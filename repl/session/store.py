@@ -213,6 +213,12 @@ class Store:
         found: list[Exchange] = await self._read(upto, [])
         return found[-1] if found else None
 
+    async def versions(self, number: int) -> dict[str, str]:
+        """Package to version, of the run that an exchange belongs to; empty where that is not known."""
+        sql = "SELECT versions FROM gen JOIN run USING (run_id) WHERE gen_id = ?"
+        found = await self._read(lambda connection: connection.execute(sql, (number,)).fetchone(), None)
+        return msgspec.json.decode(found[0], type=dict[str, str]) if found and found[0] else {}
+
     async def search(self, text: str = "", limit: int = 50) -> list[Found]:
         """The latest exchanges with ``text`` in prompt or answer, oldest first; any case (ASCII)."""
         return await self._read(lambda connection: find(connection, Query(text=text), limit), [])

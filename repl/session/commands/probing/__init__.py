@@ -6,6 +6,7 @@ from repl.session.commands.probing import (
     comparing,
     diverging,
     noise,
+    rerunning,
     scoring,
     stepping,
     sweeping,
@@ -20,4 +21,5 @@ COMMANDS = (
     *noise.COMMANDS,
     *sweeping.COMMANDS,
     *agreeing.COMMANDS,
+    *rerunning.COMMANDS,
 )
