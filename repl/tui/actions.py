@@ -132,6 +132,12 @@ class Actions(App[int]):
         """Colour the tokens in the next way."""
         self.tokens.next_heat()
 
+    def action_link(self) -> None:
+        """Scroll all panes together, or each alone."""
+        self.panes.linked = not self.panes.linked
+        words = "all panes scroll together" if self.panes.linked else "each pane scrolls alone"
+        self.frame.say(f"{words}: F5 changes it")
+
     def action_pages(self, pages: int) -> None:
         """Scroll from the prompt: the drawer if it is open, else the active pane or all."""
         views = [self.drawer] if self.drawer.display else self.panes.meant

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from repl.messages import Event, Failed, Finished, Lost, Rewound, Started, Step, Stopped
 from repl.safe import visible, visible_line
-from repl.tui.lines import Line
+from repl.tui.lines import Line, Span
 from repl.tui.tokenlayer import Heat, Place, TokenLayer
 from repl.tui.transcript import Block, Position
 from repl.tui.words import foot, seconds
@@ -39,6 +39,8 @@ class AnswerBlock(Block):
         self.layer = TokenLayer(self)
         self.cursor: int | None = None
         """Index of the token under the cursor."""
+        self.parting = ""
+        """Where it parts from the answers beside it, in words."""
         self._stale = False
         self._rewound = False
         if exchange.answer.steps or exchange.done:
@@ -112,7 +114,10 @@ class AnswerBlock(Block):
     def update_foot(self, where: str = "", waiting: int = 0) -> None:
         """Write the lines under the answer anew."""
         exchange = self.exchange
-        lines = self._foot_when_done() if exchange.done else [Line(running(exchange, where, waiting), "foot")]
+        if exchange.done:
+            lines = self._foot_when_done()
+        else:
+            lines = [self._figures(running(exchange, where, waiting, self.parting))]
         started = exchange.answer.started
         notes = list(exchange.notes)
         if started is not None and started.truncated:
@@ -132,11 +137,17 @@ class AnswerBlock(Block):
             lines.append(Line(f"{word}: {visible_line(error.message)}", "error", "✗ "))
             if error.hint:
                 lines.append(Line(visible_line(error.hint), "muted", "  "))
-        lines.append(Line(figures(exchange), "foot"))
+        lines.append(self._figures(figures(exchange, self.parting)))
         return lines
 
+    def _figures(self, words: str) -> Line:
+        mark = foot(self.parting)
+        at = words.find(mark) if mark else -1
+        style = "warning" if self.parting.startswith("≠") else "success"
+        return Line(words, "foot", spans=[Span(at, at + len(mark), style)] if at >= 0 else ())
 
-def running(exchange: Exchange, where: str, waiting: int) -> str:
+
+def running(exchange: Exchange, where: str, waiting: int, parting: str = "") -> str:
     """The foot of an answer that is not complete: its stage, where it runs, its number."""
     number = f"#{exchange.id}"
     if exchange.ticket is not None and exchange.ticket.stopping:
@@ -147,10 +158,10 @@ def running(exchange: Exchange, where: str, waiting: int) -> str:
         case "placed":
             return foot("◐ reading the prompt", where, number)
         case _:
-            return foot("● answering", where, number)
+            return foot("● answering", where, parting, number)
 
 
-def figures(exchange: Exchange) -> str:
+def figures(exchange: Exchange, parting: str = "") -> str:
     """The foot of a complete answer, such as ``41 tok · 212 tok/s · first 9 ms · seed 7 · #18``."""
     steps = len(exchange.answer.steps)
     rate = exchange.tokens_per_second
@@ -169,6 +180,7 @@ def figures(exchange: Exchange) -> str:
         f"first {seconds(first)}" if first is not None else "",
         end if exchange.state != "stopped" else "",
         f"rewritten {rewrites} ×" if rewrites else "",
+        parting,
         _seed(exchange),
         f"#{exchange.id}",
     )

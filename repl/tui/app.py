@@ -20,6 +20,7 @@ from textual.widgets import Static
 from repl.tui import keymap, themes
 from repl.tui.actions import Actions
 from repl.tui.clock import FrameClock
+from repl.tui.comparing import Comparing
 from repl.tui.completions import Completions
 from repl.tui.drawer import Drawer
 from repl.tui.frame import LOW, TINY, Frame
@@ -85,8 +86,10 @@ class ReplApp(Actions):
         self.prompt = Prompt(self._complete, History())
         self.completions = Completions()
         self.tokens = TokenMode(self)
+        self.comparing = Comparing(self)
         yield self.frame.header
         yield self.panes
+        yield self.comparing.bar
         yield self.drawer
         yield self.frame.replicas
         with Horizontal(id="ask"):
@@ -164,6 +167,7 @@ class ReplApp(Actions):
             waiting = session.coordinator.queued(pane.model) if pane.model in session.models else 0
             pane.show_replicas(mine, waiting)
         self.tokens.show_heat()
+        self.comparing.lay_out()
         self.frame.refresh()
 
     def show_comparison(self) -> None:

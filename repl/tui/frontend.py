@@ -89,11 +89,13 @@ class TuiFrontEnd:
     def started(self, exchange: Exchange) -> None:
         """Show the prompt in its pane."""
         self._app.panes.pane(exchange.model).show(exchange)
+        self._app.comparing.began(exchange)
         self._app.pool_changed()
 
     def event(self, exchange: Exchange, event: Event) -> None:
         """Hand it to the pane, to be drawn with the next frame."""
         self._app.panes.pane(exchange.model).post(exchange, event)
+        self._app.comparing.touch(exchange)
 
     def ended(self, exchange: Exchange) -> None:
         """Its slot is free again."""

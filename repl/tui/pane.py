@@ -18,7 +18,7 @@ from repl.tui.clock import FrameClock
 from repl.tui.lines import Line
 from repl.tui.tokenlayer import Heat
 from repl.tui.tokenview import TokenView
-from repl.tui.transcript import Block
+from repl.tui.transcript import Block, Position
 from repl.tui.words import SIGNS, state_words
 
 if TYPE_CHECKING:
@@ -75,6 +75,13 @@ class Pane(TokenView):
                 block.set_heat(kind)
             self.redraw()
 
+    def show_parting(self, exchange: Exchange, words: str) -> None:
+        """Say where an answer parts from those beside it."""
+        block = self._answers.get(exchange)
+        if block is not None and block.parting != words:
+            block.parting = words
+            self.post(exchange)
+
     def keep_only(self, exchanges: Sequence[Exchange]) -> None:
         """Remove the answers that are not among ``exchanges``."""
         wanted = set(exchanges)
@@ -113,6 +120,27 @@ class Pane(TokenView):
         if len(self._replicas) < 2 or exchange.ticket is None:
             return ""
         return next((r.device for r in self._replicas if r.name == exchange.ticket.replica), "")
+
+    # -- scrolling with others -------------------------------------------------------------------------------
+
+    def sight(self) -> tuple[int, int] | None:
+        """The line whose answer the window begins in, and how many rows into it; None where it follows."""
+        if self.top is None:
+            return None
+        block = self.transcript.blocks[self.top.block]
+        if not isinstance(block, AnswerBlock):
+            return None
+        above = sum(block[at].height(self.row_width) for at in range(self.top.line))
+        return block.exchange.line, above + self.top.row
+
+    def show_line(self, line: int, rows: int) -> None:
+        """Scroll to as many rows into the answer to a line, or to its last one."""
+        for number, block in enumerate(self.transcript.blocks):
+            if isinstance(block, AnswerBlock) and block.exchange.line == line:
+                height = sum(block[at].height(self.row_width) for at in range(len(block)))
+                start = Position(number, 0, 0)
+                self.top = self.transcript.moved(start, min(rows, height - 1), self.row_width)
+                self.redraw()
 
     # -- replicas --------------------------------------------------------------------------------------------
 

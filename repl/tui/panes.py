@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from textual import events
+from textual import events, on
 from textual.containers import Container
 
 from repl.tui.clock import FrameClock
 from repl.tui.grid import shape, visible_range
 from repl.tui.pane import Pane
+from repl.tui.view import LineView
 
 if TYPE_CHECKING:
     from repl.config import Config
@@ -27,6 +28,8 @@ class Panes(Container):
         self.order: list[str] = []
         """The models that have a pane, in their order."""
         self.zoomed = False
+        self.linked = False
+        """Scrolling one scrolls all."""
         self._active: str | None = None
 
     @property
@@ -92,6 +95,20 @@ class Panes(Container):
         if self.zoomed and self.active is None:
             self._active = self.order[0]
         self.share_out()
+
+    @on(LineView.Scrolled)
+    def _scroll_together(self, event: LineView.Scrolled) -> None:
+        if not self.linked or not isinstance(event.view, Pane):
+            return
+        sight = event.view.sight()
+        for pane in self.all:
+            if pane is event.view:
+                continue
+            if event.view.following:
+                pane.top = None
+                pane.redraw()
+            elif sight is not None:
+                pane.show_line(*sight)
 
     def share_out(self) -> None:
         """Share the room out."""

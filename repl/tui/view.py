@@ -56,6 +56,13 @@ class LineView(Widget, can_focus=True):
             super().__init__()
             self.character = character
 
+    class Scrolled(Message):
+        """Somebody scrolled the view."""
+
+        def __init__(self, view: "LineView") -> None:
+            super().__init__()
+            self.view = view
+
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self.transcript = Transcript()
@@ -121,8 +128,12 @@ class LineView(Widget, can_focus=True):
             if rows > 0:
                 return
             self.top = self.transcript.top_of_end(self.row_width, self.row_count)
-        self.top = self.transcript.moved(self.top, rows, self.row_width)
+        self._go_to(self.transcript.moved(self.top, rows, self.row_width))
+
+    def _go_to(self, top: Position | None) -> None:
+        self.top = top
         self.redraw()
+        self.post_message(self.Scrolled(self))
 
     def action_rows(self, rows: int) -> None:
         """Scroll by rows."""
@@ -147,13 +158,11 @@ class LineView(Widget, can_focus=True):
 
     def action_to_start(self) -> None:
         """Scroll to the first row."""
-        self.top = Position(0, 0, 0)
-        self.redraw()
+        self._go_to(Position(0, 0, 0))
 
     def action_to_end(self) -> None:
         """Scroll to the last row and follow it."""
-        self.top = None
-        self.redraw()
+        self._go_to(None)
 
     def _on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
         event.stop()
