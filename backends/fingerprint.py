@@ -44,3 +44,13 @@ def files(paths: Sequence[Path]) -> str:
                 file.seek(offset)
                 digest.update(file.read(SAMPLE))
     return f"sha256:{digest.hexdigest()}"
+
+
+def code(folder: Path) -> str:
+    """``sha256:...`` over the names and contents of all Python files in a folder, as ``trust`` names it."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        data = path.read_bytes()
+        digest.update(f"{path.relative_to(folder).as_posix()}\0{len(data)}\0".encode())
+        digest.update(data)
+    return f"sha256:{digest.hexdigest()}"

@@ -96,6 +96,8 @@ class Started(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=Tr
     """The prompt as the model's symbols, where that differs from ``prompt_text`` (fairseq's ``S-`` line)."""
     prompt_pieces: tuple[bytes, ...] = ()
     """The bytes of each of ``prompt_ids``; sent with every task but a plain ``generate``."""
+    raw_constraints: tuple[str, ...] = ()
+    """``Params.constraints`` as the model's symbols (fairseq's ``C-`` lines)."""
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=True):

@@ -1,9 +1,9 @@
 """A folder of the user's own tasks and architectures (``--user-dir``): code, so only where it is trusted."""
 
-import hashlib
 from argparse import Namespace
 from pathlib import Path
 
+from backends import fingerprint
 from backends.base import BackendError
 from backends.fairseq.errors import first_line
 from repl.messages import ModelSpec
@@ -18,7 +18,7 @@ def load(spec: ModelSpec, folder: str) -> None:
             f"user_dir of model '{spec.name}' is not a folder: {path}",
             "name the folder with its __init__.py",
         )
-    if (mark := fingerprint(path)) not in spec.trust:
+    if (mark := fingerprint.code(path)) not in spec.trust:
         raise BackendError(
             "untrusted",
             f"user_dir of model '{spec.name}' was not loaded: {path} holds code, and none of it was run",
@@ -35,13 +35,3 @@ def load(spec: ModelSpec, folder: str) -> None:
             "it has to fit fairseq 0.12.2",
             str(error),
         ) from None
-
-
-def fingerprint(folder: Path) -> str:
-    """``sha256:...`` over the names and contents of all Python files in a folder."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*.py")):
-        data = path.read_bytes()
-        digest.update(f"{path.relative_to(folder).as_posix()}\0{len(data)}\0".encode())
-        digest.update(data)
-    return f"sha256:{digest.hexdigest()}"

@@ -47,6 +47,8 @@ class Source:
     unknown: list[str]
     words: list[str]
     """The symbols that ``ids`` stand for, those the dictionary does not hold as well."""
+    constraints: tuple[list[int], ...] = ()
+    """None: nothing is searched."""
 
 
 def build(model: Model, request: Request) -> Prompt:

@@ -20,5 +20,6 @@ def started(
         truncated=read.truncated,
         notes=tuple(notes),
         raw_prompt=symbols if symbols != read.text else "",
+        raw_constraints=tuple(map(model.codec.raw_answer, read.constraints)),
         prompt_pieces=() if plain else tuple(model.codec.prompt_pieces(ids)),
     )

@@ -103,6 +103,11 @@ class Codec:
         symbols: str = self._source.string(list(tokens), self._remove)
         return symbols
 
+    def raw_answer(self, tokens: Sequence[int]) -> str:
+        """Tokens of an answer as symbols, as ``raw_prompt`` has those of a prompt."""
+        symbols: str = self._target.string(list(tokens), self._remove)
+        return symbols
+
     def prompt(self, tokens: Sequence[int]) -> str:
         """The text of encoded prompt tokens."""
         symbols = self._source.string(list(tokens), self._remove)

@@ -8,6 +8,7 @@ line.
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import msgspec
 
@@ -174,15 +175,17 @@ class Style(msgspec.Struct, frozen=True, kw_only=True):
     """``S-`` has the symbols the model read, not the text."""
     marks: bool = True
     """``H-`` has the subword marks."""
-    alignment: bool = False
-    """With ``A-`` lines."""
+    alignment: Literal["", "hard", "soft"] = ""
+    """With ``A-`` lines: pairs of places, or the weight of each source token for each token."""
+    seconds: bool = False
+    """With ``W-`` lines: the seconds a line took, from its beginning on a replica."""
 
 
 _PLAIN = Style()
 
 
 def as_fairseq(record: Record, style: Style = _PLAIN) -> bytes:
-    """The ``fairseq`` format: ``S-`` source, then ``H-``, ``D-`` and ``P-`` for each hypothesis.
+    """The ``fairseq`` format: ``S-`` source, ``C-`` constraints, ``H- D- P-`` for each hypothesis.
 
     Scores are to base 2, as fairseq prints them: that of a hypothesis as its search ranks it, then one for
     each token with the end token. Where a model has no search of its own they are the model's
@@ -194,6 +197,12 @@ def as_fairseq(record: Record, style: Style = _PLAIN) -> bytes:
     if started is not None:
         source = (style.symbols and started.raw_prompt) or started.prompt_text
     lines = [f"S-{index}\t{source}"]
+    if style.seconds and record.timings is not None and record.error is None:
+        spent = (record.timings.total_seconds or 0.0) - (record.timings.queue_seconds or 0.0)
+        lines.append(f"W-{index}\t{spent:.3f}\tseconds")
+    if started is not None and record.params is not None:
+        given = (style.symbols and started.raw_constraints) or record.params.constraints
+        lines += [f"C-{index}\t{constraint}" for constraint in given]
     if record.error is not None:
         lines.append(f"E-{index}\t{record.error.kind}\t{record.error.message}")
     for hypothesis in record.hypotheses:
@@ -203,9 +212,14 @@ def as_fairseq(record: Record, style: Style = _PLAIN) -> bytes:
         lines.append(f"D-{index}\t{score}\t{hypothesis.text}")
         lines.append(f"P-{index}\t" + " ".join(f"{_bits(score):.4f}" for score in hypothesis.token_scores))
         if style.alignment:
-            pairs = " ".join(f"{source_at}-{target_at}" for source_at, target_at in hypothesis.alignment)
-            lines.append(f"A-{index}\t{pairs}")
+            lines.append(f"A-{index}\t{_aligned(hypothesis, soft=style.alignment == 'soft')}")
     return "".join(f"{line.translate(_LINE_BREAKS)}\n" for line in lines).encode()
+
+
+def _aligned(hypothesis: Hypothesis, *, soft: bool) -> str:
+    if soft:
+        return " ".join(",".join(f"{weight:.6f}" for weight in row) for row in hypothesis.attention)
+    return " ".join(f"{source_at}-{target_at}" for source_at, target_at in hypothesis.alignment)
 
 
 def _bits(score: float | None) -> float:

@@ -18,7 +18,7 @@ from repl.batch.output import Output
 from repl.batch.record import Record, Writer
 from repl.batch.source import Item
 from repl.config import ModelConfig
-from repl.messages import Error, Event, Failed, Lost, Message, Request, Stopped, Terminal
+from repl.messages import Error, Event, Failed, Lost, Message, Request, Stopped, Task, Terminal
 from repl.params import Params, Value
 from repl.pool import Coordinator, Ticket
 from repl.session.answer import Answer
@@ -91,6 +91,10 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """Of the run."""
     system: str = ""
     """System prompt, for models with a chat template."""
+    task: Task = "generate"
+    """``score`` has each line's target scored, its end token too."""
+    attention: bool = False
+    """Ask what the answers attend to."""
 
 
 class Runner:
@@ -176,6 +180,10 @@ class Runner:
             params=record.params,
             history=self._history,
             template=model.template,
+            task=self._asked.task,
+            target=item.target,
+            closing=self._asked.task == "score",
+            attention=self._asked.attention,
         )
         end = await self._try(record, request)
         while isinstance(end, Lost) and record.tries < TRIES:

@@ -25,6 +25,8 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     """Keys of the object that mean nothing to us."""
     prefix: str = ""
     """What the answer is to begin with."""
+    target: str = ""
+    """The text to score, where that is what the run is for."""
     error: Error | None = None
     """Why it cannot be asked."""
     raw: Line

@@ -1,33 +1,16 @@
-"""The flags of ``fairseq-interactive`` in the words of this program.
-
-A flag that is not supported is refused by name: an answer that silently differs is worse than none.
-"""
+"""The flags of ``fairseq-interactive`` in the words of this program."""
 
 import argparse
-from typing import Any
+import ast
+from pathlib import Path
 
 import msgspec
 
-from repl.arguments import PROGRAM, Parser, UsageError
+from backends import fingerprint
+from repl.arguments import UsageError
 from repl.batch.record import Style
+from repl.interactive.parser import SPLITTING, parser
 from repl.params import ParamError, Value, check
-
-NOT_SUPPORTED = (
-    *("constraints", "context-window", "criterion", "decoding-format", "diverse-beam-groups"),
-    *("diverse-beam-strength", "diversity-rate", "eos-token", "force-anneal", "gen-subset"),
-    *("iter-decode-eos-penalty", "iter-decode-force-max-iter", "iter-decode-max-iter"),
-    *("iter-decode-with-beam", "iter-decode-with-external-reranker", "left-pad-source", "lm-path"),
-    *("lm-weight", "match-source-len", "model-overrides", "print-step", "quiet", "replace-unk"),
-    *("results-path", "retain-dropout", "retain-dropout-modules", "retain-iter-history", "sacrebleu"),
-    *("score-reference", "truncate-source", "tpu", "unnormalized", "user-dir"),
-)
-"""Flags that ``fairseq-interactive`` has and that change its answers or its output."""
-
-NO_EFFECT = ("buffer-size", "max-tokens", "num-workers", "log-interval", "log-format")
-SWITCHES_WITHOUT_EFFECT = ("skip-invalid-size-inputs-valid-test", "no-progress-bar", "no-beamable-mm")
-"""What only says how fairseq goes about it."""
-
-_SPLITTING = ("bpe", "bpe_codes", "sentencepiece_model", "gpt2_encoder_json", "gpt2_vocab_bpe", "tokenizer")
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +26,12 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     seed: int | None
     prefix: int
     """Most words of an answer's beginning that a line may bring; 0: a line is nothing but its source."""
+    score: bool
+    """A line is a source and a reference, which is scored."""
+    constraints: bool
+    """A line may bring phrases that its answer must hold."""
+    trust: tuple[str, ...]
+    """Code that may run because the command names it."""
     style: Style
     devices: str | None
     replicas: str | None
@@ -52,43 +41,18 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """What the user may not expect."""
 
 
-def parser() -> Parser:
-    """By fairseq's own names."""
-    made = Parser(
-        prog=f"{PROGRAM} fairseq-interactive",
-        description="Answer lines as fairseq-interactive does, on every GPU.",
-        epilog="docs/fairseq.md goes through the flags of fairseq one by one.",
-    )
-    made.add_argument("data", metavar="DATA", help="folder with the dictionaries")
-    made.add_argument("--path", required=True, metavar="A.pt[:B.pt]", help="checkpoint, or an ensemble's")
-    made.add_argument("--input", default="-", metavar="FILE", help="lines; - is standard input")
-    _where(made)
-    _search(made)
-    _text(made)
-    ignored = made.add_argument_group("accepted, without effect here")
-    for name in NO_EFFECT:
-        ignored.add_argument(f"--{name}", metavar="X", help=argparse.SUPPRESS)
-    for name in SWITCHES_WITHOUT_EFFECT:
-        ignored.add_argument(f"--{name}", action="store_true", help=argparse.SUPPRESS)
-    for name in NOT_SUPPORTED:
-        made.add_argument(f"--{name}", action=_Refused, nargs="*", help=argparse.SUPPRESS)
-    return made
-
-
 def read(argv: list[str]) -> Wanted:
     """Raises ``UsageError``."""
     said = parser().read(argv)
-    if said.max_len_a:
-        raise UsageError("--max-len-a is not supported except as 0: give the limit with --max-len-b")
+    if said.score_reference and (said.prefix_size or said.constraints):
+        raise UsageError("--score-reference excludes --prefix-size and --constraints: nothing is searched")
     settings, notes = _settings(said)
-    options: dict[str, object] = {name: getattr(said, name) for name in _SPLITTING if getattr(said, name)}
+    options: dict[str, object] = {name: getattr(said, name) for name in SPLITTING if getattr(said, name)}
     # fairseq splits and joins nothing that it is not told to.
     for name in ("bpe", "tokenizer"):
         options.setdefault(name, "none")
     options["remove_bpe"] = said.remove_bpe or "none"
-    for name in ("source_lang", "target_lang"):
-        if getattr(said, name):
-            options[name] = getattr(said, name)
+    options |= _of_model(said)
     return Wanted(
         data=said.data,
         path=said.path,
@@ -97,10 +61,14 @@ def read(argv: list[str]) -> Wanted:
         settings=settings,
         seed=said.seed,
         prefix=said.prefix_size,
+        score=said.score_reference,
+        constraints=said.constraints is not None,
+        trust=(_trusted(said.user_dir),) if said.user_dir else (),
         style=Style(
+            seconds=True,
             symbols=not (said.bpe and said.remove_bpe),
             marks=not said.remove_bpe,
-            alignment=bool(said.print_alignment),
+            alignment=said.print_alignment or "",
         ),
         devices="cpu" if said.cpu else None,
         replicas=str(said.num_gpus) if said.num_gpus else None,
@@ -110,59 +78,59 @@ def read(argv: list[str]) -> Wanted:
     )
 
 
-class _Refused(argparse.Action):
-    """A flag of fairseq that is not supported."""
-
-    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
-        raise UsageError(f"{option_string}: fairseq-interactive has this, {PROGRAM} does not support it yet")
-
-
-def _where(made: Parser) -> None:
-    where = made.add_argument_group("where it runs")
-    where.add_argument(
-        "--num-gpus", type=int, metavar="N", help="replicas, one on each GPU; default: all GPUs"
-    )
-    where.add_argument("--cpu", action="store_true", help="no GPU")
-    where.add_argument("--fp16", action="store_true")
-    where.add_argument("--bf16", action="store_true")
-    where.add_argument(
-        "--batch-size", "--max-sentences", type=int, metavar="N", help="lines a replica answers together"
-    )
-
-
-def _search(made: Parser) -> None:
-    search = made.add_argument_group("search")
-    search.add_argument("--beam", type=int, default=5, metavar="N")
-    search.add_argument("--nbest", type=int, default=1, metavar="N")
-    search.add_argument("--max-len-a", type=float, default=0.0, metavar="A", help="only 0")
-    search.add_argument("--max-len-b", type=int, default=200, metavar="B")
-    search.add_argument("--min-len", type=int, default=1, metavar="N")
-    search.add_argument("--lenpen", type=float, default=1.0, metavar="X")
-    search.add_argument("--unkpen", type=float, default=0.0, metavar="X")
-    search.add_argument("--no-repeat-ngram-size", type=int, default=0, metavar="N")
-    search.add_argument("--temperature", type=float, default=1.0, metavar="X")
-    search.add_argument("--sampling", action="store_true")
-    search.add_argument("--sampling-topk", type=int, default=-1, metavar="K")
-    search.add_argument("--sampling-topp", type=float, default=-1.0, metavar="P")
-    search.add_argument("--seed", type=int, metavar="N")
-    search.add_argument(
-        "--prefix-size",
-        type=int,
-        default=0,
-        metavar="N",
-        help="a line is PREFIX<TAB>SOURCE; its answer begins with the first N words of PREFIX",
-    )
+def _of_model(said: argparse.Namespace) -> dict[str, object]:
+    """The options that are not about splitting text."""
+    options: dict[str, object] = {}
+    for name in ("source_lang", "target_lang", "lm_path", "retain_dropout", "user_dir"):
+        if getattr(said, name):
+            options[name] = getattr(said, name)
+    if said.lm_path:
+        options["lm_weight"] = said.lm_weight
+    if said.retain_dropout_modules:
+        options["retain_dropout_modules"] = said.retain_dropout_modules.split(",")
+    if said.replace_unk:
+        options["align_dict"] = said.replace_unk
+    try:
+        overrides = ast.literal_eval(said.model_overrides)
+    except (ValueError, SyntaxError, RecursionError):
+        overrides = None
+    if not isinstance(overrides, dict):
+        raise UsageError("--model-overrides: write a dict as Python does, {'dropout': 0.1}")
+    if overrides:
+        options["model_overrides"] = overrides
+    return options
 
 
-def _text(made: Parser) -> None:
-    text = made.add_argument_group("text")
-    text.add_argument("--task", choices=["translation"], default="translation")
-    text.add_argument("-s", "--source-lang", metavar="LANG")
-    text.add_argument("-t", "--target-lang", metavar="LANG")
-    text.add_argument("--remove-bpe", "--post-process", nargs="?", const="@@ ", metavar="MARK")
-    for name in _SPLITTING:
-        text.add_argument("--" + name.replace("_", "-"), metavar="X")
-    text.add_argument("--print-alignment", nargs="?", const="hard", choices=["hard"])
+def _trusted(folder: str) -> str:
+    path = Path(folder).expanduser().resolve()
+    if not path.is_dir():
+        raise UsageError(f"--user-dir: {folder} is not a folder")
+    return fingerprint.code(path)
+
+
+def _wishes(said: argparse.Namespace) -> dict[str, Value]:
+    """The parameters of the rarer flags, where they are given."""
+    wanted: dict[str, Value] = {}
+    if said.max_len_a:
+        wanted["max_new_ratio"] = said.max_len_a
+    if said.diverse_beam_groups > 0:
+        wanted |= {
+            "diverse_groups": said.diverse_beam_groups,
+            "diverse_strength": said.diverse_beam_strength,
+        }
+    if said.diversity_rate > 0:
+        wanted["diversity_rate"] = said.diversity_rate
+    if said.constraints:
+        wanted["constraint_order"] = said.constraints
+    for name, given in (
+        ("match_source_len", said.match_source_len),
+        ("replace_unk", said.replace_unk is not None),
+    ):
+        if given:
+            wanted[name] = "on"
+    if said.truncate_source:
+        wanted["truncate"] = "right"
+    return wanted
 
 
 def _settings(said: argparse.Namespace) -> tuple[dict[str, Value], list[str]]:
@@ -170,11 +138,12 @@ def _settings(said: argparse.Namespace) -> tuple[dict[str, Value], list[str]]:
     notes: list[str] = []
     wanted: dict[str, Value] = {
         "n": said.nbest,
-        "length_penalty": said.lenpen,
+        "length_penalty": 0.0 if said.unnormalized else said.lenpen,
         "unkpen": said.unkpen,
         "max_new": said.max_len_b,
         "min_new": said.min_len,
         "no_repeat_ngram": said.no_repeat_ngram_size,
+        **_wishes(said),
     }
     if said.sampling:
         wanted |= {"beam": 1, "temperature": said.temperature}

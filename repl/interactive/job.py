@@ -33,12 +33,18 @@ async def perform(wanted: Wanted) -> int:
     header = Header(input="text", output="fairseq", seed=wanted.seed, models={})
     output = StreamOutput(STDOUT, header)
     shown = report(wanted.input, None, Mark(), quiet=True)
-    asked = Asked(models=config.models, settings=wanted.settings, seed=output.seed)
+    asked = Asked(
+        models=config.models,
+        settings=wanted.settings,
+        seed=output.seed,
+        task="score" if wanted.score else "generate",
+        attention=wanted.style.alignment == "soft",
+    )
     async with open_pool(config, Options(), plan(config), 2 * WINDOW) as pool:
         runner = Runner(pool, asked, output, partial(as_fairseq, style=wanted.style), shown)
         if os.isatty(fd):
             print("Type the input sentence and press return:", file=sys.stderr)
-        await runner.run(_lines(fd, wanted.prefix), Digest())
+        await runner.run(_lines(fd, wanted), Digest())
     return exits.SOME_FAILED if output.mark.failed else exits.OK
 
 
@@ -57,21 +63,34 @@ def configuration(wanted: Wanted) -> Config:
             slots=wanted.slots,
         )
     )
-    model = msgspec.structs.replace(config.models[MODEL], options=wanted.options)
+    model = msgspec.structs.replace(config.models[MODEL], options=wanted.options, trust=wanted.trust)
     return msgspec.structs.replace(config, models={MODEL: model})
 
 
-async def _lines(fd: int, prefix: int) -> AsyncIterator[Item]:
+async def _lines(fd: int, wanted: Wanted) -> AsyncIterator[Item]:
     async for item in items(aiter(Feed(fd)), jsonl=False):
-        yield with_prefix(item, prefix) if prefix else item
+        yield taken_apart(item, wanted)
 
 
-def with_prefix(item: Item, words: int) -> Item:
-    """``PREFIX<TAB>SOURCE`` taken apart: the answer is to begin with the first ``words`` of the prefix."""
-    prefix, tab, source = item.prompt.partition("\t")
-    if not tab:
+def taken_apart(item: Item, wanted: Wanted) -> Item:
+    """``[PREFIX<TAB>]SOURCE[<TAB>CONSTRAINT ...]``, or ``SOURCE<TAB>REFERENCE``: what the flags say it is.
+
+    The answer is to begin with the first ``--prefix-size`` words of the prefix.
+    """
+    if item.error is not None:
         return item
-    return msgspec.structs.replace(item, prompt=source, prefix=" ".join(prefix.split()[:words]))
+    if wanted.score:
+        source, _, reference = item.prompt.partition("\t")
+        return msgspec.structs.replace(item, prompt=source, target=reference)
+    if wanted.prefix and "\t" in item.prompt:
+        prefix, _, source = item.prompt.partition("\t")
+        words = prefix.split()[: wanted.prefix]
+        item = msgspec.structs.replace(item, prompt=source, prefix=" ".join(words))
+    if wanted.constraints and "\t" in item.prompt:
+        source, *phrases = item.prompt.split("\t")
+        params = {**item.params, "constraints": tuple(phrase for phrase in phrases if phrase.strip())}
+        item = msgspec.structs.replace(item, prompt=source, params=params)
+    return item
 
 
 def _open(name: str) -> int:

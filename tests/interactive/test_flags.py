@@ -1,10 +1,11 @@
 import pytest
 
+from backends import fingerprint
 from repl.arguments import UsageError
 from repl.batch.source import Item
 from repl.interactive import flags
-from repl.interactive.flags import NOT_SUPPORTED
-from repl.interactive.job import configuration, with_prefix
+from repl.interactive.job import configuration, taken_apart
+from repl.interactive.parser import NOT_SUPPORTED
 from repl.streams import Line
 
 DATA = ["data", "--path", "a.pt:b.pt"]
@@ -66,9 +67,13 @@ def test_what_is_not_supported_is_refused_by_name(name: str) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--max-len-a", "1.2"], "--max-len-b"),
+        (["--score-reference", "--prefix-size", "2"], "--score-reference excludes"),
+        (["--model-overrides", "{'a': open('b')}"], "--model-overrides"),
+        (["--model-overrides", "[1]"], "--model-overrides"),
+        (["--user-dir", "nowhere"], "nowhere is not a folder"),
+        (["--constraints", "loose"], "unordered"),
         (["--task", "speech_to_text"], "translation"),
-        (["--print-alignment", "soft"], "hard"),
+        (["--print-alignment", "medium"], "hard"),
         (["--beam", "1", "--temperature", "2"], "--sampling"),
         (["--beam", "0"], "beam = 0 is not allowed"),
         (["--nbets", "2"], "--nbest"),
@@ -84,12 +89,61 @@ def test_what_has_no_effect_is_let_through() -> None:
     assert flags.read([*DATA, *words]).settings == flags.read(DATA).settings
 
 
-def test_a_prefix_is_cut_off_the_line() -> None:
-    line = Item(index=0, prompt="one two three\tthe source", raw=Line(1, b"", 0, 0))
-    taken = with_prefix(line, 2)
-    assert (taken.prefix, taken.prompt) == ("one two", "the source")
-    bare = Item(index=0, prompt="the source", raw=Line(1, b"", 0, 0))
-    assert with_prefix(bare, 2) == bare
+def test_the_rarer_searches_have_their_parameters() -> None:
+    words = "--diverse-beam-groups 5 --diverse-beam-strength 0.3 --max-len-a 1.2 --match-source-len"
+    more = ["--unnormalized", "--truncate-source", "--replace-unk"]
+    settings = flags.read([*DATA, *words.split(), *more]).settings
+    assert settings["diverse_groups"] == 5 and settings["diverse_strength"] == 0.3
+    assert settings["max_new_ratio"] == 1.2 and settings["length_penalty"] == 0
+    assert settings["match_source_len"] == settings["replace_unk"] == "on"
+    assert settings["truncate"] == "right"
+    assert flags.read([*DATA, "--diversity-rate", "0.4"]).settings["diversity_rate"] == 0.4
+    for order in ([], ["unordered"]):
+        wanted = flags.read([*DATA, "--constraints", *order])
+        assert wanted.constraints
+        assert wanted.settings["constraint_order"] == (order or ["ordered"])[0]
+    unchanged = "--diversity-rate -1 --diverse-beam-groups -1 --max-len-a 0"
+    assert flags.read([*DATA, *unchanged.split()]).settings == flags.read(DATA).settings
+
+
+def test_flags_of_the_model_are_its_options(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    words = "--lm-path lm.pt --lm-weight 0.3 --retain-dropout --retain-dropout-modules A,B"
+    wanted = flags.read(
+        [*DATA, *words.split(), "--replace-unk", "words.txt", "--model-overrides", "{'dropout': 0.5}"]
+    )
+    assert (
+        wanted.options.items()
+        >= {
+            "lm_path": "lm.pt",
+            "lm_weight": 0.3,
+            "retain_dropout": True,
+            "align_dict": "words.txt",
+        }.items()
+    )
+    assert wanted.options["retain_dropout_modules"] == ["A", "B"]
+    assert wanted.options["model_overrides"] == {"dropout": 0.5}
+    (tmp_path / "__init__.py").write_text("code")
+    wanted = flags.read([*DATA, "--user-dir", str(tmp_path)])
+    assert wanted.options["user_dir"] == str(tmp_path)
+    assert wanted.trust == (fingerprint.code(tmp_path),)
+
+
+@pytest.mark.parametrize(
+    ("words", "line", "expected"),
+    [
+        (["--prefix-size", "2"], "one two three\tthe source", ("the source", "one two", (), "")),
+        (["--prefix-size", "2"], "the source", ("the source", "", (), "")),
+        ([], "a\tb", ("a\tb", "", (), "")),
+        (["--constraints"], "the source\tred house\t\tcar", ("the source", "", ("red house", "car"), "")),
+        (["--constraints"], "the source", ("the source", "", (), "")),
+        (["--constraints", "--prefix-size", "1"], "p\tsource\tcar", ("source", "p", ("car",), "")),
+        (["--score-reference"], "source\tthe reference", ("source", "", (), "the reference")),
+    ],
+)
+def test_a_line_is_taken_apart(words: list[str], line: str, expected: tuple[object, ...]) -> None:
+    item = Item(index=0, prompt=line, raw=Line(1, b"", 0, 0))
+    taken = taken_apart(item, flags.read([*DATA, *words]))
+    assert (taken.prompt, taken.prefix, taken.params.get("constraints", ()), taken.target) == expected
 
 
 def test_the_model_is_configured_as_told(tmp_path) -> None:  # type: ignore[no-untyped-def]

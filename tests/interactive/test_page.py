@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from repl.interactive import flags
+from repl.interactive.parser import parser
 
 PAGE = (Path(__file__).parents[2] / "docs" / "fairseq.md").read_text(encoding="utf-8")
-FLAGS = [name for action in flags.parser()._actions for name in action.option_strings if name[:2] == "--"]
+FLAGS = [name for action in parser()._actions for name in action.option_strings if name[:2] == "--"]
 
 
 @pytest.mark.parametrize("name", [name for name in FLAGS if name != "--help"])

@@ -23,8 +23,8 @@ import msgspec
 import pytest
 import torch
 
+from backends import fingerprint
 from backends.base import BackendError
-from backends.fairseq import plugins
 from backends.fairseq.engine import FairseqEngine
 from repl.messages import Error, ModelSpec
 from tests.backends.fairseq.test_figures import full_pass
@@ -181,13 +181,13 @@ def test_plug_ins_run_only_where_their_folder_is_trusted(tmp_path: Path) -> None
     assert "task 'theirs_task'" in refused(path).message
     options = {"user_dir": str(folder)}
     error = refused(path, options=options)
-    assert error.kind == "untrusted" and plugins.fingerprint(folder) in error.hint
+    assert error.kind == "untrusted" and fingerprint.code(folder) in error.hint
     assert not (folder / "ran").exists()
-    mark = plugins.fingerprint(folder)
+    mark = fingerprint.code(folder)
     (folder / "__init__.py").write_text(PLUGIN.replace("{name}", "theirs") + "\n")
     assert refused(path, options=options, trust=(mark,)).kind == "untrusted"  # it has changed since
     assert not (folder / "ran").exists()
-    engine: FairseqEngine = load(path, options=options, trust=(plugins.fingerprint(folder),))
+    engine: FairseqEngine = load(path, options=options, trust=(fingerprint.code(folder),))
     assert (folder / "ran").exists() and "their_plugins" in sys.modules
     assert Told(engine, request(FIRST)).finished.text
 
@@ -197,6 +197,6 @@ def test_plug_ins_that_fail_are_named(tmp_path: Path, translation: Path) -> None
     assert "is not a folder" in refused(translation, options={"user_dir": str(folder)}).message
     folder.mkdir()
     (folder / "__init__.py").write_text("import nowhere_to_be_found")
-    trusted = ModelSpec(name="", backend="", path="", trust=(plugins.fingerprint(folder),)).trust
+    trusted = ModelSpec(name="", backend="", path="", trust=(fingerprint.code(folder),)).trust
     error = refused(translation, options={"user_dir": str(folder)}, trust=trusted)
     assert "ModuleNotFoundError" in error.message and "nowhere_to_be_found" in error.message
