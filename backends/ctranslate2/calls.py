@@ -13,7 +13,7 @@ from backends.ctranslate2.library import Feed, Found, Library, Search
 from backends.ctranslate2.member import Member, Way
 from backends.ctranslate2.rows import Row
 from backends.ctranslate2.tokens import Token
-from backends.ctranslate2.watching import Guide, Stream
+from backends.ctranslate2.watching import Guide, Stream, Watcher
 from repl.messages import Event, Failed
 
 AHEAD = 32
@@ -32,7 +32,7 @@ class Call:
         self.over = False
         self.reader = reader
         self._library, self._chooser = library, chooser
-        self._rows = [(member, row) for member in members for row in member.open]
+        self._rows = [(member, row) for member in members for row in member.turn]
         """The sequences, and whose they are."""
         self._told: queue.SimpleQueue[list[Event] | None] = queue.SimpleQueue()
         self._results: list[list[Found]] = []
@@ -70,6 +70,14 @@ class Call:
         except Exception as error:
             self.error = error
         self._told.put(None)
+
+    def _watched(self, watch: Watcher) -> None:
+        try:
+            self._results = self._library.decode(self._feeds(), self._search(), self.reader.ends, watch)
+        finally:
+            watch.part()
+        if watch.error is not None:
+            raise watch.error
 
     def _landed(self) -> list[Event]:
         if self.error is not None:

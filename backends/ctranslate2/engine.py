@@ -11,7 +11,7 @@ from backends.ctranslate2.library import Feed, Library, Search
 from backends.ctranslate2.member import Member
 from backends.ctranslate2.plan import Plan
 from backends.ctranslate2.waiting import Waiting
-from backends.fairseq.outbox import Outbox
+from backends.outbox import Outbox
 from repl.messages import Capabilities, Event, Failed, Request
 
 _NAP = 0.0002

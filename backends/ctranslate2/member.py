@@ -57,9 +57,21 @@ class Member:
         return [row for row in self.rows if row.reason is None]
 
     @property
+    def turn(self) -> list[Row]:
+        """The open rows that its next call decodes: of a decoder's, whose logits are looked at, the shortest.
+
+        Prompts of different lengths do not go on in step, and what they said is part of theirs.
+        """
+        rows = self.open
+        if not (self._causal and rows and self.way == "guided"):
+            return rows
+        least = min(len(row.tokens) for row in rows)
+        return [row for row in rows if len(row.tokens) == least]
+
+    @property
     def hypotheses(self) -> int:
         """How many its next call decodes."""
-        return len(self.open) or self.plan.beam
+        return len(self.turn) or self.plan.beam
 
     @property
     def ahead(self) -> int:
@@ -69,7 +81,7 @@ class Member:
     @property
     def length(self) -> int:
         """Tokens of the longest sequence of its next call."""
-        said = max((len(row.tokens) + len(row.left) for row in self.open), default=len(self.asked.script))
+        said = max((len(row.tokens) + len(row.left) for row in self.turn), default=len(self.asked.script))
         return len(self.asked.feed) + said
 
     def started(self) -> Started:
@@ -121,7 +133,7 @@ class Member:
         """Whether the greedy search that CTranslate2 has is all that is asked for."""
         params = self.request.params
         punished = params.repetition_penalty != 1 or params.no_repeat_ngram or params.unkpen
-        watched = params.logprobs or self.request.distributions
+        watched = params.logprobs or self.request.distributions or self.attention
         return self.plan.seed is None and not (punished or watched or self.careful)
 
     @property

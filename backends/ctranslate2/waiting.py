@@ -92,11 +92,11 @@ class Waiting:
                 params.length_penalty,
                 params.repetition_penalty,
                 params.no_repeat_ngram,
-                self._causal and len(member.asked.feed) + len(member.asked.script) == 1,
+                self._causal and member.length,
             )
         if not self._causal:
             return way
-        # A decoder's longer prompts are read to their end token by token, and tell of nothing meanwhile.
+        # The end of a decoder's longer prompt is read token by token: no start for beams, nor told of.
         return (way, member.length if way == "guided" else member.length == 1)
 
     def _logits(self, rows: int, length: int) -> int:

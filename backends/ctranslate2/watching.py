@@ -18,25 +18,29 @@ class Watcher:
 
     def __init__(self, call: "Call") -> None:
         self.error: Exception | None = None
-        self._call = call
+        self._call: Call | None = call
+
+    def part(self) -> None:
+        """Let go of the call: the library's thread holds this last, which must not mean a model."""
+        self._call = None
 
     def __call__(self, result: Any) -> bool:
         """Whether this sequence is to stop."""
         try:
-            return self.error is not None or self._stops(result)
+            return self.error is not None or self._call is None or self._stops(self._call, result)
         except Exception as error:
             self.error = error
             return True
 
-    def _stops(self, result: Any) -> bool:
+    def _stops(self, call: "Call", result: Any) -> bool:
         raise NotImplementedError
 
 
 class Stream(Watcher):
     """Takes the tokens of the plain greedy search."""
 
-    def _stops(self, result: Any) -> bool:
-        call, (member, row, index) = self._call, self._call.row(result)
+    def _stops(self, call: "Call", result: Any) -> bool:
+        member, row, index = call.row(result)
         if member.dropped or member.careful:
             return True
         if index < len(row.tokens):
@@ -67,11 +71,11 @@ class Guide(Watcher):
         self._going = call.size
         self._waiting = 0
 
-    def _stops(self, result: Any) -> bool:
+    def _stops(self, call: "Call", result: Any) -> bool:
         if result.step != self._step:
             self._step, self._place, self._view, self._logits = result.step, 0, result.logits, None
         place, self._place = self._place, self._place + 1
-        call, (member, row, index) = self._call, self._call.row(result)
+        member, row, index = call.row(result)
         if member.dropped:
             return self._leaves(waits=False)
         if index < len(row.tokens):
