@@ -3,6 +3,7 @@
 from repl.session.commands.probing import (
     agreeing,
     branching,
+    chaining,
     comparing,
     diverging,
     noise,
@@ -22,4 +23,5 @@ COMMANDS = (
     *sweeping.COMMANDS,
     *agreeing.COMMANDS,
     *rerunning.COMMANDS,
+    *chaining.COMMANDS,
 )
