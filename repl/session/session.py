@@ -200,6 +200,15 @@ class Session:
             self._event(exchange, event)
         return exchange
 
+    def host(self, exchange: Exchange) -> None:
+        """Show an answer that a command makes of several models'; ``feed`` brings what happens to it."""
+        self.exchanges.append(exchange)
+        self._tell.started(exchange)
+
+    def feed(self, exchange: Exchange, event: Event) -> None:
+        """The next event of a hosted answer."""
+        self._event(exchange, event)
+
     def slots(self, model: str) -> int:
         """How many requests the replicas of ``model`` can serve at once, as far as they have loaded."""
         return sum(status.slots for status in self.status() if status.model == model)

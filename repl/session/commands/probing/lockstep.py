@@ -1,0 +1,129 @@
+"""Several models write one answer: each tells what it expects, a mixture decides, all go on from there."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from repl.messages import Error, Event, Failed, Finished, Lost, Request, Step
+from repl.params import Params
+from repl.pool import Refused
+from repl.probe.divergence import best, distribution
+from repl.probe.mixture import Mode, draw, mixed
+from repl.session.answer import Answer
+
+if TYPE_CHECKING:
+    from repl.pool import Ticket
+    from repl.session.session import Session
+
+
+class Broken(Exception):
+    """The answer cannot go on."""
+
+    def __init__(self, error: Error, model: str = "") -> None:
+        super().__init__(error.message)
+        self.error = msgspec.structs.replace(error, message=f"{model}: {error.message}") if model else error
+
+
+@dataclass
+class Member:
+    """One of the models, and where its state is kept."""
+
+    request: Request
+    """What it is asked first; later requests differ in what is written already."""
+    home: str | None = None
+    """The replica that answered last and still has the beginning in its cache."""
+
+    async def ask(self, session: "Session", written: Sequence[int], most: int) -> Answer:
+        """Have it go on after these tokens, up to ``most`` in all; raises ``Broken``."""
+        request = msgspec.structs.replace(
+            self.request,
+            prefix_ids=tuple(written),
+            params=msgspec.structs.replace(self.request.params, max_new=most),
+        )
+        answer = Answer()
+
+        def sink(ticket: "Ticket", event: Event) -> None:
+            answer.feed(event)
+
+        try:
+            ticket = session.coordinator.submit(request, user=session.user, home=self.home, sink=sink)
+        except Refused as refused:
+            raise Broken(refused.error, self.request.model) from None
+        try:
+            await ticket.wait()
+        except asyncio.CancelledError:
+            ticket.cancel()
+            raise
+        self.home = ticket.replica
+        if isinstance(answer.terminal, Failed | Lost):
+            raise Broken(answer.terminal.error, self.request.model)
+        if not isinstance(answer.terminal, Finished):
+            raise Broken(Error(kind="stopped", message="it was stopped"), self.request.model)
+        return answer
+
+
+async def write(
+    session: "Session", members: Sequence[Member], mode: Mode, params: Params, sample: int
+) -> AsyncIterator[Event]:
+    """The events of the mixture's answer; raises ``Broken``.
+
+    A token is told when the next one is asked for: only then its text is known. It costs every member one
+    request a token, whose beginning a prefix cache makes cheap.
+    """
+    written: list[int] = []
+    pending: Step | None = None
+    while True:
+        most = min(len(written) + 1, params.max_new)
+        answers = await asyncio.gather(*(member.ask(session, written, most) for member in members))
+        first = answers[0]
+        if not written and first.started is not None:
+            yield msgspec.structs.replace(first.started, reused=0)
+        if pending is not None:
+            told = first.steps[len(written) - 1]
+            yield msgspec.structs.replace(pending, piece=told.piece, text=told.text)
+        if (end := _end(answers, len(written), params)) is not None:
+            yield end
+            return
+        pending = await asyncio.to_thread(_next, answers, len(written), mode, params, sample)
+        written.append(pending.token)
+
+
+def _end(answers: Sequence[Answer], count: int, params: Params) -> Finished | None:
+    """How the answer of ``count`` tokens ends; None where it goes on."""
+    first = answers[0]
+    ends = [answer.terminal for answer in answers if len(answer.steps) <= count]
+    whole = len(first.steps) <= count
+    text = first.text if whole else "".join(step.text for step in first.steps[:count])
+    found = [text.index(stop) for stop in params.stop if stop in text]
+    if found:
+        return Finished(id=0, reason="stop", text=text[: min(found)])
+    if not ends:
+        return None
+    ended = any(isinstance(end, Finished) and end.reason == "eos" for end in ends)
+    return Finished(id=0, reason="eos" if ended else "length", text=text)
+
+
+def _next(answers: Sequence[Answer], index: int, mode: Mode, params: Params, sample: int) -> Step:
+    """The mixture's next token; what it spells is not known yet."""
+    steps = [answer.steps[index] for answer in answers]
+    try:
+        row = mixed([distribution(step.distribution) for step in steps], mode)
+    except ValueError as error:
+        raise Broken(Error(kind="unsupported", message=f"token {index}: {error}")) from None
+    drawn = draw(row, params, sample, index)
+    pieces = {token: piece for step in steps for token, _, piece in step.top}
+    return Step(
+        id=0,
+        index=index,
+        token=drawn.token,
+        piece=b"",
+        text="",
+        raw_lp=drawn.raw_lp,
+        proc_lp=drawn.proc_lp,
+        rank=drawn.rank,
+        entropy=drawn.entropy,
+        top=tuple((t, lp, pieces[t]) for t, lp in best(row, params.logprobs) if t in pieces),
+    )
