@@ -2,11 +2,9 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from repl.messages import Event, Failed, Finished, FromChild, Lost, Started, Step, Stopped
+from repl.messages import Event, FromChild, Started, Step, Stopped
 from repl.pool.metrics import ModelMetrics
-from repl.pool.ticket import Ticket
-
-TERMINAL = (Finished, Stopped, Failed, Lost)
+from repl.pool.ticket import TERMINAL, Ticket
 
 
 class Running:

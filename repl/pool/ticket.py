@@ -30,6 +30,7 @@ StopReason = Literal["user", "deadline", "closing"]
 OnLoss = Literal["lose", "continue"]
 Sink = Callable[["Ticket", Event], None]
 
+TERMINAL = (Finished, Stopped, Failed, Lost)
 _ENDS: dict[type, TicketState] = {Finished: "finished", Stopped: "stopped", Failed: "failed", Lost: "lost"}
 
 
@@ -131,7 +132,7 @@ class Ticket:
         while True:
             event = await self._events.get()
             yield event
-            if isinstance(event, Finished | Stopped | Failed | Lost):
+            if isinstance(event, TERMINAL):
                 return
 
     @property
@@ -177,7 +178,7 @@ class Ticket:
 
         ``at`` is when it came, in seconds of ``time.monotonic``; now if it is not given.
         """
-        if self.done:
+        if self.terminal is not None:
             return
         if isinstance(event, Step):
             if event.index < len(self.request.resume) and event.index < self._next_index:
@@ -192,7 +193,7 @@ class Ticket:
         elif isinstance(event, Rewound):
             self._next_index = min(self._next_index, event.keep)
             self._rewound = True
-        if isinstance(event, Finished | Stopped | Failed | Lost):
+        if isinstance(event, TERMINAL):
             self._end(event, time.monotonic() if at is None else at)
         if self._sink is not None:
             try:
