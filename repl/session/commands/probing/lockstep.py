@@ -36,12 +36,12 @@ class Member:
     home: str | None = None
     """The replica that answered last and still has the beginning in its cache."""
 
-    async def ask(self, session: "Session", written: Sequence[int], most: int) -> Answer:
-        """Have it go on after these tokens, up to ``most`` in all; raises ``Broken``."""
+    async def ask(self, session: "Session", written: Sequence[int]) -> Answer:
+        """Have it go on after these tokens by one; raises ``Broken``."""
         request = msgspec.structs.replace(
             self.request,
             prefix_ids=tuple(written),
-            params=msgspec.structs.replace(self.request.params, max_new=most),
+            params=msgspec.structs.replace(self.request.params, max_new=len(written) + 1),
         )
         answer = Answer()
 
@@ -76,8 +76,7 @@ async def write(
     written: list[int] = []
     pending: Step | None = None
     while True:
-        most = min(len(written) + 1, params.max_new)
-        answers = await asyncio.gather(*(member.ask(session, written, most) for member in members))
+        answers = await asyncio.gather(*(member.ask(session, written) for member in members))
         first = answers[0]
         if not written and first.started is not None:
             yield msgspec.structs.replace(first.started, reused=0)
@@ -94,16 +93,15 @@ async def write(
 def _end(answers: Sequence[Answer], count: int, params: Params) -> Finished | None:
     """How the answer of ``count`` tokens ends; None where it goes on."""
     first = answers[0]
-    ends = [answer.terminal for answer in answers if len(answer.steps) <= count]
+    ended = any(len(answer.steps) <= count for answer in answers)
     whole = len(first.steps) <= count
     text = first.text if whole else "".join(step.text for step in first.steps[:count])
     found = [text.index(stop) for stop in params.stop if stop in text]
     if found:
         return Finished(id=0, reason="stop", text=text[: min(found)])
-    if not ends:
-        return None
-    ended = any(isinstance(end, Finished) and end.reason == "eos" for end in ends)
-    return Finished(id=0, reason="eos" if ended else "length", text=text)
+    if ended or count >= params.max_new:
+        return Finished(id=0, reason="eos" if ended else "length", text=text)
+    return None
 
 
 def _next(answers: Sequence[Answer], index: int, mode: Mode, params: Params, sample: int) -> Step:

@@ -82,7 +82,7 @@ async def _live(
         pin=replica,
         origin=text.origin("noise"),
     )
-    params = {**text.settings, "max_new": length}
+    params = {**text.settings, "max_new": length + 1}
     longer = {**params, "max_new": length + LONGER}
     whole = known.distributions
     neighbours = [
