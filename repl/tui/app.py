@@ -15,6 +15,7 @@ from textual.binding import BindingType
 from textual.command import Provider
 from textual.containers import Horizontal
 from textual.content import Content
+from textual.message import Message
 from textual.widgets import Static
 
 from repl.tui import keymap, themes
@@ -28,6 +29,7 @@ from repl.tui.frontend import TuiFrontEnd
 from repl.tui.history import History
 from repl.tui.pane import Pane
 from repl.tui.panes import Panes
+from repl.tui.pastes import PasteParser
 from repl.tui.prompt import Prompt
 from repl.tui.service import Service
 from repl.tui.tokenmode import TokenMode
@@ -57,8 +59,15 @@ class ReplApp(Actions):
     COMMANDS = {_palette}  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = keymap.bindings(keymap.APP)
 
-    def __init__(self, config: Config, open_session: OpenSession, theme: str | None = None) -> None:
+    AUTO_FOCUS = None
+
+    def __init__(
+        self, config: Config, open_session: OpenSession, theme: str | None = None, typed: str = ""
+    ) -> None:
+        """``typed`` is what was typed before there was an app."""
         super().__init__()
+        self._early: list[Message] | None = [*PasteParser().feed(typed)] if typed else []
+        """Keys and pastes that wait for the first frame; None after it."""
         self.config = config
         self._service = Service(open_session, TuiFrontEnd(self), self._opened)
         for own in themes.OWN:
@@ -102,7 +111,7 @@ class ReplApp(Actions):
     def on_mount(self) -> None:
         """Show the panes; start everything else after the first frame."""
         self._show_panes(self.config.compare)
-        self.prompt.focus()
+        self.screen.set_focus(self.prompt)
         if self._doubt is not None:
             self._service.front_end.notice(self._doubt)
         self.call_after_refresh(self._start)
@@ -117,9 +126,20 @@ class ReplApp(Actions):
             self.drawer.fit(event.size)
         self.prompt.close_completions()
 
+    async def on_event(self, event: events.Event) -> None:
+        """Keep what is typed until the prompt can take it."""
+        if self._early is not None and isinstance(event, events.Key | events.Paste):
+            self._early.append(event)
+        else:
+            await super().on_event(event)
+
     # -- the session's life ----------------------------------------------------------------------------------
 
-    def _start(self) -> None:
+    async def _start(self) -> None:
+        early, self._early = self._early or [], None
+        for event in early:
+            if isinstance(event, events.Event):
+                await self.on_event(event)
         self._service.start(self._broken)
         # What stands now lives as long as the app: looking through it again and again would hold up keys.
         gc.collect()

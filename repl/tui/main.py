@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from repl.session.session import Session
 
 
-def main(config: Config, options: Options) -> int:
-    """Open the app; returns the exit code."""
+def main(config: Config, options: Options, typed: str = "") -> int:
+    """Open the app; returns the exit code. ``typed`` is what was typed meanwhile."""
     if not sys.stderr.isatty() and sys.__stdout__ is not None:
         vars(sys)["__stderr__"] = sys.__stdout__  # Textual draws on the original stderr, which goes elsewhere
     # Keys are read and frames written by threads. While answers stream, each waits its turn for the
@@ -31,11 +31,11 @@ def main(config: Config, options: Options) -> int:
     sys.setswitchinterval(0.0005)
     terminal_keys.install()
     pastes.install()
-    return asyncio.run(_main(config, options))
+    return asyncio.run(_main(config, options, typed))
 
 
-async def _main(config: Config, options: Options) -> int:
-    app = ReplApp(config, lambda: open_session(config, options), options.theme or config.theme)
+async def _main(config: Config, options: Options, typed: str = "") -> int:
+    app = ReplApp(config, lambda: open_session(config, options), options.theme or config.theme, typed)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup

@@ -1,7 +1,9 @@
 """Typing: new lines, paste, history, search, completion, and readline's keys."""
 
+import pytest
 from textual import events
 
+from repl.tui.app import ReplApp
 from repl.tui.history import History
 from tests.tui.support import Desk
 
@@ -183,3 +185,20 @@ def test_history_keeps_the_same_line_once() -> None:
     for line in ("a", "a", "  ", "b", "a"):
         history.add(line)
     assert history.lines == ["a", "b", "a"]
+
+
+async def test_keys_and_pastes_that_come_before_the_first_frame_are_kept_in_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def on_load(app: ReplApp) -> None:
+        for key in ("c", "enter", "d"):
+            app.post_message(events.Key(key, key if len(key) == 1 else None))
+        app.post_message(events.Paste("e\rf"))
+
+    monkeypatch.setattr(ReplApp, "on_load", on_load, raising=False)
+    desk = Desk("early")
+    desk.app = ReplApp(desk.config, desk._open, typed="ab\x1b[D")
+    async with desk.running():
+        await desk.until(lambda: desk.pool.tickets)
+        assert desk.pool.tickets[0].request.prompt == "acb"
+        await desk.until(lambda: desk.app.prompt.text == "de\nf")
