@@ -12,12 +12,15 @@ from collections.abc import Callable, Sequence
 import msgspec
 import torch
 
+from backends.base import BackendError
 from backends.hf import memory
 from backends.hf.answer import Answer
+from backends.hf.attention import Attentive
 from backends.hf.batch import Batch
 from backends.hf.beams import BeamSearch
 from backends.hf.causal import CausalRows
 from backends.hf.errors import is_out_of_memory, while_generating
+from backends.hf.lens import Looking
 from backends.hf.memory import Demand
 from backends.hf.model import Model
 from backends.hf.prefixes import PrefixStore
@@ -32,6 +35,14 @@ PREFIX_SHARE = 0.5
 """Of the memory for keys and values that finished texts may hold while nobody else needs it."""
 
 
+_INSTEAD = {
+    "classify": "/classify asks classifiers; /target compares how likely this model finds given answers",
+    "fill": "/cloze asks masked language models; /logprobs shows what else could stand at a token",
+    "lens": "/lens asks decoder-only models on one device",
+}
+"""What to do about a task that a model cannot do."""
+
+
 class HuggingFaceEngine:
     """A ``backends.base.BatchingEngine`` over one loaded model."""
 
@@ -39,13 +50,15 @@ class HuggingFaceEngine:
         self.capabilities = capabilities
         self._model = model
         self._waiting: deque[Request] = deque()
-        self._next: Work | None = None
+        self._next: Work | Looking | None = None
         """The first of them, once it was looked at and found to want memory that is not free yet."""
         self._readings: deque[Reading] = deque()
         self._shared: Batch | None = None
         self._batches: list[Batch] = []
         """All batches, the shared one included."""
         self._searches: list[BeamSearch] = []
+        self._looks: deque[Looking] = deque()
+        self._attentive = Attentive(model)
         self._outbox = Outbox()
         """What happened and is not yet told."""
         self._at_once: dict[str, Callable[[Model, Request], list[Event]]] = {"tokenize": tokenize}
@@ -72,33 +85,38 @@ class HuggingFaceEngine:
                 answer.cancelled |= answer.request.id == request_id
         with torch.inference_mode():
             self._outbox.put(self._compact())
+        self._looks = deque(look for look in self._looks if look.request.id != request_id)
+        self._attentive.forget(request_id)
         self._outbox.forget(request_id)
 
     def step(self) -> Sequence[Event]:
         """See ``BatchingEngine``."""
         with torch.inference_mode():
-            for stage in (self._advance, self._start_waiting, self._read, self._compact):
-                self._outbox.put(stage())
+            for stage in (self._advance, self._start_waiting, self._read, self._look, self._compact):
+                self._outbox.put(self._attentive.over(stage()))
         return self._outbox.take()
 
-    def _running(self) -> list[Work]:
+    def _running(self) -> list[Work | Looking]:
         """Everything that has a slot."""
         reading = [work for reading in self._readings for work in reading.works]
-        return [*reading, *self._searches, *(answer for batch in self._batches for answer in batch.answers)]
+        started = [*reading, *self._searches, *self._looks]
+        return [*started, *(answer for batch in self._batches for answer in batch.answers)]
 
     def _start_waiting(self) -> list[Event]:
         """Take in as many waiting requests as there are slots and memory for, in their order."""
         events: list[Event] = []
-        running = [demand(self._model, work) for work in self._running()] if self._waiting else []
+        running = [self._demand(work) for work in self._running()] if self._waiting else []
         while self._waiting and len(running) < self.capabilities.slots:
             request = self._waiting[0]
             try:
+                if request.task not in self.capabilities.tasks:
+                    raise _unsupported(self._model, request)
                 if request.task in self._at_once:
                     events += self._at_once[request.task](self._model, self._waiting.popleft())
                     continue
                 work = self._next or self._work(request)
                 self._next = work
-                more = demand(self._model, work)
+                more = self._demand(work)
                 if not self._has_room(running, more):
                     break
                 events.append(self._enqueue(work))
@@ -110,7 +128,12 @@ class HuggingFaceEngine:
             self._next = None
         return events
 
-    def _work(self, request: Request) -> Work:
+    def _demand(self, work: Work | Looking) -> Demand:
+        return work.demand if isinstance(work, Looking) else demand(self._model, work)
+
+    def _work(self, request: Request) -> Work | Looking:
+        if request.task == "lens":
+            return Looking(self._model, request)
         if request.task == "score":
             return Scoring(self._model, request)
         prompt = build(self._model, request)
@@ -129,8 +152,12 @@ class HuggingFaceEngine:
             self._prefixes.shrink(free)
         return free >= 0
 
-    def _enqueue(self, work: Work) -> Started:
+    def _enqueue(self, work: Work | Looking) -> Started:
         """Have a prompt read: from where an old text parts from it, or with others, where one pass does."""
+        if isinstance(work, Looking):
+            self._looks.append(work)
+            return work.started()
+        self._attentive.watch(work.request, work.prompt.ids)
         prefix = None
         if self._prefixes is not None and work.request.lane == "fast":
             prefix = self._prefixes.find(work.prompt.ids)
@@ -162,6 +189,19 @@ class HuggingFaceEngine:
             except Exception as error:
                 events += self._apart(reading, error)
         return events
+
+    def _look(self) -> list[Event]:
+        """A part of one lens, in turn."""
+        if not self._looks:
+            return []
+        look = self._looks.popleft()
+        try:
+            events = look.advance()
+        except Exception as error:
+            return [_failed(look.request, error, 1, look.demand.length)]
+        if not look.done:
+            self._looks.append(look)
+        return list(events)
 
     def _apart(self, reading: Reading, error: Exception) -> list[Event]:
         """After a failure: prompts that were too much together are read one by one."""
@@ -254,6 +294,14 @@ class HuggingFaceEngine:
         self._batches = kept
         self._searches = [search for search in self._searches if not search.done]
         return events
+
+
+def _unsupported(model: Model, request: Request) -> BackendError:
+    return BackendError(
+        "unsupported",
+        f"model '{model.name}' writes text: it cannot {request.task} here",
+        _INSTEAD.get(request.task, "/score tells how likely a text is"),
+    )
 
 
 def _fail(batch: Batch, answers: Sequence[Answer], error: Exception) -> list[Event]:

@@ -1,11 +1,12 @@
 """The task ``lens``: what each layer would predict, read through the model's own last norm and output head.
 
-The logit lens (nostalgebraist 2020). The head is not rebuilt from its parts: the network's own ``forward`` runs
-with its body replaced by the layer's state, so whatever a family does there (caps, scales, projections) is done.
+The logit lens (nostalgebraist 2020). The head is not rebuilt from its parts: the network's own ``forward``
+runs with its body replaced by the layer's state, so whatever a family does there (caps, scales, projections)
+is done.
 """
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -13,9 +14,13 @@ import torch
 from torch import Tensor
 
 from backends.base import BackendError
-from backends.hf.events import not_a_number
+from backends.hf.events import not_a_number, started
+from backends.hf.memory import Demand
 from backends.hf.model import Model
+from backends.hf.prompt import build
 from backends.hf.rows import integers
+from backends.hf.scoring import Scoring
+from repl.messages import Event, Finished, Request, Started
 from repl.readings import Lens, LensCell
 
 _NORMS = ("norm", "ln_f", "final_layernorm", "final_layer_norm", "norm_f", "ln_out")
@@ -24,6 +29,38 @@ _PART = 64 << 20
 """Bytes of logits that are looked at in one go."""
 _TOLERANCE = 1e-3
 """Of the last layer's log-probabilities against the logits."""
+
+
+class Looking:
+    """A request on its way: a layer at each step of the engine."""
+
+    def __init__(self, model: Model, request: Request) -> None:
+        """Raises ``BackendError`` if there is nothing to look at, or too much."""
+        self.request = request
+        self.done = False
+        if request.target or request.target_ids:
+            text = Scoring(model, request)
+            self._started = text.started()
+            ids = [*text.prompt.ids, *text.prompt.forced]
+        else:
+            prompt = build(model, request)
+            self._started = started(request, prompt, prompt.notes, model.codec.piece)
+            ids = prompt.ids
+        self.demand = Demand(1, len(ids), joins=False)
+        self._parts = look(model, ids)
+
+    def started(self) -> Started:
+        """The first event."""
+        return self._started
+
+    def advance(self) -> Sequence[Event]:
+        """The next part; the end with the last one."""
+        found = next(self._parts)
+        if found is None:
+            return ()
+        self.done = True
+        end = Finished(id=self.request.id, reason="done", text="", padded=self.demand.length, reading=found)
+        return (end,)
 
 
 class _Seen(NamedTuple):
@@ -107,11 +144,15 @@ def _through(network: Any, body: Any, seen: _Seen, state: Tensor, tokens: Tensor
 @contextmanager
 def _replaced(body: Any, output: Any) -> Iterator[None]:
     """Let the network's body return ``output``; nothing else runs meanwhile, the engine has one thread."""
+    # A model spread over devices has a forward of its own here.
+    own = vars(body).get("forward")
     body.forward = lambda *args, **kwargs: output
     try:
         yield
     finally:
         del body.forward
+        if own is not None:
+            body.forward = own
 
 
 def _cells(model: Model, logits: Tensor, last: Tensor, ids: list[int], begin: int) -> list[LensCell]:

@@ -24,7 +24,7 @@ from backends.hf.processors import Fixed
 from backends.hf.seq2seq import decoder_start
 from backends.hf.text import Codec
 from backends.hf.wording import Wording
-from repl.messages import Capabilities, ModelSpec
+from repl.messages import Capabilities, ModelSpec, Task
 
 DTYPES = {
     "float32": torch.float32,
@@ -47,6 +47,9 @@ class Options(msgspec.Struct, forbid_unknown_fields=True):
     """Prompt tokens read in one step: more is faster, fewer disturbs the running answers less."""
     cache_tokens: Annotated[int, msgspec.Meta(ge=1)] | None = None
     """Tokens whose keys and values may be held at once; None takes a share of the free memory."""
+
+
+_TASKS: tuple[Task, ...] = ("generate", "score", "tokenize")
 
 
 def load(spec: ModelSpec, device: str, threads: int, progress: Progress) -> HuggingFaceEngine:
@@ -140,8 +143,10 @@ def _load(spec: ModelSpec, device: str, threads: int, progress: Progress) -> Hug
         dtype=str(network.dtype).removeprefix("torch."),
         parameters=sum(weight.numel() for weight in network.parameters()),
         resumes=True,
-        tasks=("generate", "score", "tokenize"),
+        # A lens runs the network itself, which the other processes of a group would not do.
+        tasks=(*_TASKS, "lens") if not model.seq2seq and leader is None else _TASKS,
         distributions=True,
+        attention=model.seq2seq,
         notes=(*notes, *rows.notes),
     )
     return HuggingFaceEngine(model, capabilities)
