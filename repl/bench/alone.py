@@ -88,6 +88,11 @@ class Alone:
         self._say(b"go")
         return msgspec.json.decode(self._hear(), type=Outcome)
 
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
+
     def _say(self, line: bytes) -> None:
         assert self._process.stdin is not None
         self._process.stdin.write(line + b"\n")

@@ -22,7 +22,7 @@ TOKENS = 64
 
 async def number_translator(rounds: int) -> Figure:
     """Lines a second of the embedded fairseq model."""
-    (figure,) = await fairseq.measure(fairseq.demo(LINES, one_by_one=False), rounds)
+    figure, *_ = await fairseq.measure(fairseq.demo(LINES, everything=False), rounds)
     return figure
 
 

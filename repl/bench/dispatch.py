@@ -9,6 +9,7 @@ import math
 import random
 import statistics
 import time
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from repl.bench import queueing, simulator
@@ -81,36 +82,44 @@ def judge(tickets: list[Ticket], cpu: float) -> Round:
     waits = [t.queue_seconds or 0.0 for t in times]
     ideal = queueing.central(jobs, REPLICAS)
     regret = [wait - best for wait, best in zip(waits, ideal, strict=True)]
+    return Round(quantile(regret, 0.99) * 1e3, cpu, mean_waits(jobs, REPLICAS, waits))
+
+
+def mean_waits(jobs: Sequence[queueing.Job], servers: int, ours: Sequence[float]) -> dict[str, float]:
+    """Policy to mean wait in milliseconds, ours under ``""``."""
     policies = {
         "random": queueing.at_random(1),
         "round robin": queueing.in_turn(),
         "least requests": queueing.least_requests(1),
     }
-    means = {name: queueing.bound_early(jobs, REPLICAS, choose) for name, choose in policies.items()} | {
-        "": waits
-    }
-    return Round(quantile(regret, 0.99) * 1e3, cpu, {n: statistics.fmean(w) * 1e3 for n, w in means.items()})
+    waits = {name: queueing.bound_early(jobs, servers, choose) for name, choose in policies.items()}
+    return {name: statistics.fmean(each) * 1e3 for name, each in [("", ours), *waits.items()]}
+
+
+def against_policies(name: str, waits: Sequence[dict[str, float]]) -> list[Figure]:
+    """A line for each other policy, over several traces."""
+    ours = [each[""] for each in waits]
+    return [
+        Figure(
+            name=f"{name}: mean wait",
+            unit="ms",
+            ours=statistics.median(ours),
+            peer=policy,
+            peers=statistics.median(peers := [each[policy] for each in waits]),
+            ratio=Ratio.of(ours, peers) if all(peers) else None,
+        )
+        for policy in waits[0]
+        if policy
+    ]
 
 
 def figures(load: float, rounds: list[Round]) -> list[Figure]:
     """The lines of the report for one load."""
     name = f"load {load:.0%}"
-    ours = [r.waits[""] for r in rounds]
-    others = {policy: [r.waits[policy] for r in rounds] for policy in rounds[0].waits if policy}
     return [
         Figure.limit(f"{name}: regret p99", "ms", [r.regret_p99 for r in rounds], 1.0),
         Figure.limit(f"{name}: share of a core", "%", [100 * r.cpu for r in rounds], 5.0),
-        *(
-            Figure(
-                name=f"{name}: mean wait",
-                unit="ms",
-                ours=statistics.median(ours),
-                peer=policy,
-                peers=statistics.median(peers),
-                ratio=Ratio.of(ours, peers) if all(peers) else None,
-            )
-            for policy, peers in others.items()
-        ),
+        *against_policies(name, [r.waits for r in rounds]),
     ]
 
 
@@ -145,11 +154,12 @@ async def measure(rounds: int, seconds: float) -> tuple[Figure, ...]:
 
 async def simulated(replicas: int, load: float, count: int) -> list[Figure]:
     """The real decision on pretended replicas: what it costs, and how far from the best path it lands."""
-    outcomes, beyond = [], []
+    outcomes, beyond, waits = [], [], []
     for seed in range(3):
         trace = simulator.jobs(load, replicas, count, seed)
         outcome = simulator.simulate(trace, replicas)
         outcomes.append(outcome)
+        waits.append(mean_waits(trace, replicas, outcome.waits))
         best = queueing.central(trace, replicas)
         beyond.append(max(wait - ideal for wait, ideal in zip(outcome.waits, best, strict=True)) * 1e3)
     costs = [outcome.cost / outcome.decisions * 1e6 for outcome in outcomes]
@@ -157,6 +167,7 @@ async def simulated(replicas: int, load: float, count: int) -> list[Figure]:
     return [
         Figure(name=f"{name}: a decision", unit="us", ours=statistics.median(costs)),
         Figure.limit(f"{name}: greatest regret", "ms", beyond, 1.0),
+        *against_policies(name, waits),
     ]
 
 

@@ -1,7 +1,8 @@
-"""Lines of a file through the fairseq backend against ``fairseq-interactive``, at two sizes.
+"""Lines of a file through a fairseq model against ``fairseq-interactive``, at two sizes, on two engines.
 
-The same model, lines and settings, start-up not counted on either side. The pool has two replicas of a core
-each, ``fairseq-interactive`` both cores. ``repl.bench.batch`` takes the figure of the demo model from here.
+The same model, lines and settings, start-up not counted on any side. Each pool has two replicas of a core
+each, ``fairseq-interactive`` and bare CTranslate2 both cores. All are measured in turn in each round.
+``repl.bench.batch`` takes the figure of the demo model from here.
 """
 
 import asyncio
@@ -10,11 +11,14 @@ import random
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import msgspec
 
+from repl.bench import footprint
+from repl.bench.alone import Alone, Job
 from repl.bench.peers import interactive
 from repl.bench.report import Figure, Report
 from repl.bench.rounds import cores, through
@@ -25,19 +29,23 @@ from repl.params import Params
 from repl.pool import Coordinator, ReplicaPlan
 
 BEAM = 5
-BATCHED = ("--buffer-size", "64", "--batch-size", "64")
-LINE_BY_LINE = ("--buffer-size", "1")
+BATCH, LINE, BARE = "fairseq-interactive, batch 64", "fairseq-interactive, line by line", "bare CTranslate2"
 
 
-class Peer(msgspec.Struct, frozen=True):
-    """A way to run ``fairseq-interactive``."""
+class Ours(msgspec.Struct, frozen=True):
+    """An engine of the product."""
 
     name: str
-    options: tuple[str, ...]
-    lines: int
-    """How many of the lines it gets: enough for a rate."""
-    bar: float | None
-    """How many times its rate ours is to be."""
+    backend: str
+    dtype: str
+    bars: Mapping[str, float]
+    """How many times the rate of a peer its own is to be."""
+
+    def spec(self, folder: Path) -> ModelSpec:
+        """The model in ``folder``, as this engine runs it."""
+        return ModelSpec(
+            name=self.name, backend=self.backend, path=str(folder / "model.pt"), dtype=self.dtype
+        )
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,23 +57,34 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     lines: list[str]
     longest: int
     """Tokens of an answer."""
-    peers: tuple[Peer, ...]
+    ours: tuple[Ours, ...]
+    singly: int
+    """How many of the lines ``fairseq-interactive`` gets line by line: enough for a rate; 0 for none."""
+    together: int
+    """Lines in a batch of bare CTranslate2: as many as serve it best."""
     options: tuple[str, ...] = ()
     """Of ``fairseq-interactive``, whoever runs it how."""
 
+    @property
+    def params(self) -> Params:
+        """The settings of every line."""
+        return Params(beam=BEAM, max_new=self.longest)
 
-def demo(lines: int, *, one_by_one: bool = True) -> Case:
-    """The embedded number translator."""
+
+def demo(lines: int, *, everything: bool = True) -> Case:
+    """The embedded number translator; without ``everything`` the least that gives the batch's figure."""
     step = 99_000 // lines
-    peers = [Peer("fairseq-interactive, batch 64", BATCHED, lines, 1.8)]
-    if one_by_one:
-        peers.append(Peer("fairseq-interactive, line by line", LINE_BY_LINE, lines // 4, None))
+    ours = [Ours("fairseq", "fairseq", "float32", {BATCH: 1.8})]
+    if everything:
+        ours += _compiled({"float32": {BATCH: 8.0}})
     return Case(
         name="demo model",
         folder=model_path("num2digits"),
         lines=[to_words(n) for n in range(1013, 100_000, step)][:lines],
         longest=24,
-        peers=tuple(peers),
+        ours=tuple(ours),
+        singly=lines // 4 if everything else 0,
+        together=64,
     )
 
 
@@ -75,53 +94,107 @@ def base(folder: Path, lines: int) -> Case:
     subprocess.run(command, check=True)  # noqa: S603
     draw = random.Random(1)  # noqa: S311
     words = [[f"w{draw.randrange(16_000)}" for _ in range(draw.randint(8, 30))] for _ in range(lines)]
+    compiled = _compiled({"float32": {BATCH: 1.4, BARE: 0.9}, "int8": {BATCH: 2.0, BARE: 0.9}})
     return Case(
         name="base size",
         folder=folder,
         lines=[" ".join(line) for line in words],
         longest=30,
-        peers=(
-            Peer("fairseq-interactive, batch 64", BATCHED, lines, 1.15),
-            Peer("fairseq-interactive, line by line", LINE_BY_LINE, max(8, lines // 8), 6.0),
-        ),
+        ours=(Ours("fairseq", "fairseq", "float32", {BATCH: 1.15, LINE: 6.0}), *compiled),
+        singly=max(8, lines // 8),
+        together=16,
         options=("--source-lang", "src", "--target-lang", "tgt"),
     )
 
 
+def _compiled(bars: Mapping[str, Mapping[str, float]]) -> list[Ours]:
+    """CTranslate2 in each type, where it is installed."""
+    if importlib.util.find_spec("ctranslate2") is None:
+        return []
+    return [Ours(f"ctranslate2 {dtype}", "ctranslate2", dtype, own) for dtype, own in bars.items()]
+
+
 async def measure(case: Case, rounds: int) -> list[Figure]:
-    """Lines a second: a figure for each peer."""
-    spec = ModelSpec(name="model", backend="fairseq", path=str(case.folder / "model.pt"))
+    """Lines a second, a figure for each engine and peer; then what a lone line and the memory cost."""
+    rates: dict[str, list[float]] = {}
+    peaks: dict[str, int | None] = {}
+    async with AsyncExitStack() as stack:
+        pools = {ours.name: await stack.enter_async_context(_pool(case, ours)) for ours in case.ours}
+        bare = {
+            ours.name: stack.enter_context(Alone(_job(case, ours), "repl.bench.peers.bare_ctranslate2"))
+            for ours in case.ours
+            if BARE in ours.bars
+        }
+        for name, pool in pools.items():
+            await pool.ready()
+            await through(pool, name, case.lines[:16], case.params)
+        for process in bare.values():
+            await asyncio.to_thread(process.round)
+        for _ in range(rounds):
+            for name, pool in pools.items():
+                took = (await through(pool, name, case.lines, case.params)).seconds
+                rates.setdefault(name, []).append(len(case.lines) / took)
+            for name, process in bare.items():
+                took = (await asyncio.to_thread(process.round)).seconds
+                rates.setdefault(f"{BARE} of {name}", []).append(len(case.lines) / took)
+            for peer, lines, options in _peers(case):
+                ran = await asyncio.to_thread(_interactive, case, lines, options)
+                rates.setdefault(peer, []).append(len(lines) / ran.seconds)
+                peaks[peer] = max(ran.peak or 0, peaks.get(peer) or 0) or None
+        figures = [figure for ours in case.ours for figure in _figures(case, ours, rates)]
+        for name, pool in pools.items():
+            figures += await footprint.figures(case.name, name, pool, case.lines[0], case.params)
+        for name, process in bare.items():
+            figures += footprint.peak(case.name, f"{BARE} of {name}, two workers", [process.pid])
+    held = {name: size for name, size in peaks.items() if size is not None}
+    return figures + [footprint.memory(case.name, name, size) for name, size in held.items()]
+
+
+def _pool(case: Case, ours: Ours) -> Coordinator:
+    spec = ours.spec(case.folder)
     plans = [
-        ReplicaPlan(name=f"model/{i}", model=spec, device=f"cpu:{i}", threads=1, cores=(core,))
+        ReplicaPlan(name=f"{spec.name}/{i}", model=spec, device=f"cpu:{i}", threads=1, cores=(core,))
         for i, core in enumerate(cores()[:2])
     ]
-    params = Params(beam=BEAM, max_new=case.longest)
-    ours: list[float] = []
-    rates: dict[str, list[float]] = {peer.name: [] for peer in case.peers}
-    async with Coordinator(plans) as pool:
-        await pool.ready()
-        await through(pool, spec.name, case.lines[:16], params)
-        for _ in range(rounds):
-            own = await through(pool, spec.name, case.lines, params)
-            ours.append(len(case.lines) / own.seconds)
-            for peer in case.peers:
-                lines = case.lines[: peer.lines]
-                took = await asyncio.to_thread(_interactive, case, peer, lines, len(plans))
-                rates[peer.name].append(len(lines) / took)
-    return [_figure(case, peer, ours, rates[peer.name]) for peer in case.peers]
+    return Coordinator(plans)
 
 
-def _interactive(case: Case, peer: Peer, lines: Sequence[str], threads: int) -> float:
-    options = [*case.options, *peer.options, "--beam", str(BEAM), "--max-len-b", str(case.longest)]
-    return interactive.seconds(case.folder, case.folder / "model.pt", lines, threads=threads, options=options)
+def _job(case: Case, ours: Ours) -> Job:
+    return Job(
+        model=ours.spec(case.folder),
+        prompts=case.lines,
+        params=case.params,
+        cores=cores()[:2],
+        together=case.together,
+    )
 
 
-def _figure(case: Case, peer: Peer, ours: Sequence[float], rates: Sequence[float]) -> Figure:
-    name = f"{case.name}, beam {BEAM}"
-    if peer.bar is not None:
-        return Figure.compare(name, "lines/s", ours, peer.name, rates, peer.bar)
-    figure = Figure.compare(name, "lines/s", ours, peer.name, rates, 0.0)
-    return msgspec.structs.replace(figure, bar="", met=None)
+def _peers(case: Case) -> list[tuple[str, list[str], tuple[str, ...]]]:
+    """The ways to run ``fairseq-interactive``: their names, their lines and their flags."""
+    peers: list[tuple[str, list[str], tuple[str, ...]]] = [
+        (BATCH, case.lines, ("--buffer-size", "64", "--batch-size", "64"))
+    ]
+    if case.singly:
+        peers.append((LINE, case.lines[: case.singly], ("--buffer-size", "1")))
+    return peers
+
+
+def _interactive(case: Case, lines: Sequence[str], flags: Sequence[str]) -> interactive.Run:
+    options = [*case.options, *flags, "--beam", str(BEAM), "--max-len-b", str(case.longest)]
+    return interactive.run(case.folder, case.folder / "model.pt", lines, threads=2, options=options)
+
+
+def _figures(case: Case, ours: Ours, rates: Mapping[str, Sequence[float]]) -> list[Figure]:
+    """Beside each peer, with the bar if there is one."""
+    found = []
+    for peer in (BATCH, LINE, BARE):
+        measured = rates.get(f"{BARE} of {ours.name}" if peer == BARE else peer)
+        if measured is None:
+            continue
+        name, bar = f"{case.name}, {ours.name}", ours.bars.get(peer)
+        figure = Figure.compare(name, "lines/s", rates[ours.name], peer, measured, bar or 0.0)
+        found.append(figure if bar else msgspec.structs.replace(figure, bar="", met=None))
+    return found
 
 
 def run(*, quick: bool = False) -> Report:
@@ -130,7 +203,8 @@ def run(*, quick: bool = False) -> Report:
     if importlib.util.find_spec("fairseq") is None:
         return Report(bench="fairseq", about=about, skipped="fairseq is not installed")
     rounds = 1 if quick else 3
+    notes = () if importlib.util.find_spec("ctranslate2") else ("ctranslate2 is not installed: left out",)
     figures = asyncio.run(measure(demo(400), rounds))
     with tempfile.TemporaryDirectory() as folder:
         figures += asyncio.run(measure(base(Path(folder), 64), rounds))
-    return Report(bench="fairseq", about=about, figures=tuple(figures))
+    return Report(bench="fairseq", about=about, figures=tuple(figures), notes=notes)

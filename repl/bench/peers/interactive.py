@@ -6,14 +6,24 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
+
+from repl.bench import peak
 
 READY = b"Type the input sentence"
 
 
-def seconds(
-    data: Path, checkpoint: Path, lines: Sequence[str], *, threads: int, options: Sequence[str]
-) -> float:
-    """Wall seconds for translating ``lines``, loading not counted; raises ``RuntimeError`` when it fails."""
+class Run(NamedTuple):
+    """What a run took."""
+
+    seconds: float
+    """Of wall time, loading not counted."""
+    peak: int | None
+    """Most bytes of memory that it held; None where the system does not tell."""
+
+
+def run(data: Path, checkpoint: Path, lines: Sequence[str], *, threads: int, options: Sequence[str]) -> Run:
+    """Translate ``lines``; raises ``RuntimeError`` when it fails."""
     command = [sys.executable, "-m", "backends.fairseq.compat", "fairseq_cli.interactive:cli_main"]
     command += [str(data), "--path", str(checkpoint), "--cpu", *options]
     env = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
@@ -27,9 +37,10 @@ def seconds(
             if READY in line:
                 break
         began = time.perf_counter()
-        out, _ = process.communicate(("\n".join(lines) + "\n").encode())
+        with peak.Watch(process) as watch:
+            out, _ = process.communicate(("\n".join(lines) + "\n").encode())
         took = time.perf_counter() - began
     answered = out.count(b"\nH-") + out.startswith(b"H-")
     if process.returncode or answered < len(lines):
         raise RuntimeError(f"fairseq-interactive answered {answered} of {len(lines)} lines:\n{said.decode()}")
-    return took
+    return Run(took, watch.bytes)
