@@ -1,9 +1,12 @@
 """Prints answers, one at a time: a heading, the text as it comes, and a line of figures."""
 
+from collections.abc import Callable, Sequence
+
 from repl.line.inorder import View
 from repl.line.screen import Screen
 from repl.line.words import Style, cut, foot, plain, remarks
 from repl.messages import Event, Rewound, Started, Step
+from repl.probe.figure import Row
 from repl.safe import visible, visible_line
 from repl.session.exchange import Exchange
 from repl.session.frontend import Notice
@@ -15,8 +18,16 @@ REMINDER = 60
 class Answers(View):
     """Shows what ``InOrder`` gives it."""
 
-    def __init__(self, screen: Screen, style: Style, *, named: bool) -> None:
+    def __init__(
+        self,
+        screen: Screen,
+        style: Style,
+        *,
+        named: bool,
+        heat: Callable[[Exchange], Sequence[Row]] = lambda exchange: (),
+    ) -> None:
         self._screen = screen
+        self._heat = heat
         self._style = style
         self._pieces: list[str] = []
         self._printed = ""
@@ -31,7 +42,8 @@ class Answers(View):
     def begin(self, exchange: Exchange) -> None:
         """Say whose answer it is and to what, where that is not plain."""
         self._pieces, self._printed, self._line = [], "", ""
-        words = [visible_line(exchange.model)] if self._named else []
+        made = f" · {exchange.origin.words}" if exchange.origin is not None else ""
+        words = [f"{visible_line(exchange.model)}{made}"] if self._named or made else []
         words += [f"> {cut(visible_line(exchange.prompt), REMINDER)}"] if exchange.line != self.latest else []
         if words:
             self._screen.print(self._style.name(" ".join(words)) + "\n")
@@ -63,6 +75,8 @@ class Answers(View):
         if self._line or (not self._printed and exchange.state == "finished"):
             self._screen.print(visible(self._line) + "\n")
         self._screen.grow("")
+        if rows := self._heat(exchange):
+            self._screen.print(self._style.rows(rows) + "\n")
         lines = [self._style.remark(line) for line in remarks(exchange)]
         lines.append(self._style.foot(foot(exchange)))
         self._screen.print("".join(f"{line}\n" for line in lines))

@@ -19,12 +19,14 @@ def line(event: events.JsonEvent) -> str:
 
 def asked(exchange: Exchange, input_line: int) -> events.Asked:
     """The first event of an answer."""
+    made = exchange.origin
     return events.Asked(
         id=exchange.id,
         input_line=input_line,
         model=exchange.model,
         prompt=exchange.prompt,
         params=msgspec.structs.asdict(exchange.params),
+        origin=events.Origin(made.exchange, made.position, made.how) if made is not None else None,
     )
 
 

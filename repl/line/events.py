@@ -29,6 +29,19 @@ class Asked(_Line, tag="asked"):
     prompt: str
     params: dict[str, Value]
     """Effective, the seed included."""
+    origin: "Origin | None" = None
+    """What a command made it from; null for a typed line."""
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """What an answer was made from."""
+
+    id: int | None
+    """The number of another answer."""
+    position: int
+    """The token where the two part."""
+    how: str
+    """``branch``, ``chain`` ..."""
 
 
 class Started(_Line, tag="started"):

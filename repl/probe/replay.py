@@ -1,15 +1,15 @@
 """An answer and its replay: whether they are the same and, if not, what may have made the difference."""
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import msgspec
-from rich.cells import cell_len
 
 from repl.messages import Step
 from repl.probe.figure import Figure, Row, Span, nats_to_bits, piece_text
-from repl.probe.table import cut, table
+from repl.probe.table import table
 from repl.safe import visible_line
 
 Verdict = Literal["equal", "differs", "failed"]
@@ -19,6 +19,10 @@ CAUSES = (
     *("parameters", "dtype", "package", "device", "batch", "padding", "replica"),
 )
 """Kinds of circumstance, the likeliest to change an answer first."""
+
+
+NAMED = 6
+"""Answers named with their cause."""
 
 
 class Circumstance(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,13 +171,18 @@ class Rerun(Figure, frozen=True, kw_only=True):
             for r in self.replays
         ]
         found = table(("", "#", "model", "tokens", "numbers"), body)
+        causes: dict[str, list[str]] = {}
         for r in self.replays:
-            found += [_line(f"#{r.exchange} likely cause: {r.cause}", "warning", width)] if r.cause else []
-        for words in dict.fromkeys(c.words for r in self.replays for c in r.circumstances):
-            found.append(_line(words, "muted", width))
+            if r.cause:
+                causes.setdefault(r.cause, []).append(f"#{r.exchange}")
+        for cause, numbers in causes.items():
+            named = " ".join(numbers[:NAMED]) + (" …" if len(numbers) > NAMED else "")
+            found += _wrapped(f"{named} likely cause: {cause}", "warning", width)
+        others = dict.fromkeys(c.words for r in self.replays for c in r.circumstances)
+        for words in others:
+            found += [] if words in causes else _wrapped(words, "muted", width)
         return found
 
 
-def _line(text: str, style: str, width: int) -> Row:
-    text = visible_line(text)
-    return (Span(text if cell_len(text) <= width else cut(text, width), style),)
+def _wrapped(text: str, style: str, width: int) -> list[Row]:
+    return [(Span(line, style),) for line in textwrap.wrap(visible_line(text), width)]

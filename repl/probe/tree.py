@@ -26,6 +26,8 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     """The token where it leaves its parent, where it begins like it."""
     pieces: tuple[bytes, ...] = ()
     """Its tokens' bytes."""
+    edge: bytes = b""
+    """What it was made to write there; its own token where it was not made to."""
     state: str = "finished"
 
 
@@ -89,7 +91,7 @@ def _row(node: Node, parent: Node | None, lead: str, width: int) -> Row:
 def _edge(node: Node, parent: Node | None) -> list[Span]:
     model = Span(f"{visible_line(node.model)} ", "heading" if parent is None else "muted")
     if node.position is not None:
-        own = _piece(node, node.position)
+        own = piece_text(node.edge) or _piece(node, node.position)
         other = f"{_piece(parent, node.position)} → " if parent is not None else ""
         words = Span(f"{node.how} @{node.position} {other}{own} ", "changed")
         same = parent is not None and parent.model == node.model

@@ -10,7 +10,7 @@ from rich.cells import cell_len
 
 from repl.probe.figure import Figure, Row, Span
 from repl.probe.grid import Sample
-from repl.probe.table import cut, table
+from repl.probe.table import GAP, cut, table
 from repl.safe import visible_line
 
 UTILITIES = ("chrf", "bleu", "exact")
@@ -93,12 +93,12 @@ class Choice(Figure, frozen=True, kw_only=True):
                 f"×{len(c.samples)}",
                 _bits(c),
                 f"#{c.samples[0].exchange}",
-                Span(visible_line(" ".join(c.text.split())) or "∅"),
             )
             for at, c in enumerate(self.candidates)
         ]
-        rows = table(("", self.measure, "", "bits/tok", "#", "text"), body, right=(1, 2, 3, 4))
-        return [*found, (), *(_fitted(row, width) for row in rows)]
+        head, *rows = table(("", self.measure, "", "bits/tok", "#"), body, right=(1, 2, 3, 4))
+        texts = [visible_line(" ".join(c.text.split())) or "∅" for c in self.candidates]
+        return [*found, (), head, *(_with(row, text, width) for row, text in zip(rows, texts, strict=True))]
 
 
 def choice(
@@ -120,7 +120,7 @@ def _bits(c: Candidate) -> str:
     return "–" if bits is None else f"{bits:.3f}"
 
 
-def _fitted(row: Row, width: int) -> Row:
-    """The last cell cut, so that a row stays one."""
-    before = sum(cell_len(span.text) for span in row[:-1])
-    return (*row[:-1], Span(cut(row[-1].text.rstrip(), max(8, width - before)), row[-1].style))
+def _with(row: Row, text: str, width: int) -> Row:
+    """The text behind the figures, cut so that the row stays one."""
+    before = sum(cell_len(span.text) for span in row) + len(GAP)
+    return (*row, Span(GAP), Span(cut(text, max(8, width - before))))

@@ -2,13 +2,14 @@
 
 from datetime import UTC, datetime
 
+from repl.line import encode, events
 from repl.line.answers import Answers
 from repl.line.inorder import InOrder
 from repl.line.words import Style
 from repl.messages import Error as Fault
 from repl.messages import Event, Failed, Finished, ModelSpec, Request, Rewound, Started, Step
 from repl.params import Params
-from repl.session.exchange import Exchange, Identity
+from repl.session.exchange import Exchange, Identity, Origin
 from repl.session.frontend import Notice
 
 
@@ -160,3 +161,14 @@ def test_a_failure_keeps_what_there_was_and_says_why() -> None:
     assert paper.printed.startswith(
         "half\n✗ m1 failed: it ␛ died\n  /retry\n  | line 1\n  | line 2\n(1 tok · #1)\n"
     )
+
+
+def test_what_a_command_made_says_of_what() -> None:
+    paper, order = answers()
+    asked = exchange(1)
+    asked.origin = Origin(7, 3, "branch")
+    order.started(asked)
+    tell(order, asked, step(0, "a"), Finished(id=0, reason="eos", text="a"))
+    assert paper.printed.startswith("m1 · branch of #7 @3\na\n(1 tok")
+    assert encode.asked(asked, 1).origin == events.Origin(7, 3, "branch")
+    assert encode.asked(exchange(2), 1).origin is None

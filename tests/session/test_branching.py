@@ -233,3 +233,9 @@ async def test_what_a_step_shows():
     assert "1  ·b     50.00%  1.00   2  ██████████" in text
     assert "2  \\xff   25.00%  2.00   3  █████" in text
     assert "others 25.00% · entropy 2.00 bits" in text
+
+
+async def test_history_says_what_an_answer_was_made_of(toy, do, screen):
+    await do("hello", "/branch @1 ~2", "/history")
+    table = screen.shown[-1]
+    assert {row[2] for row in table.rows} == {"a", "a, branch of #1"}

@@ -347,7 +347,7 @@ async def test_retry_of_an_earlier_sessions_answer_has_its_conversation(opened, 
 async def test_completion_of_lines(session, screen, tmp_path, monkeypatch):
     session.themes = screen.themes()
     session.ask("hello there")
-    assert set(completions(session, "/re")) == {"/reset ", "/restart ", "/retry ", "/replicas "}
+    assert set(completions(session, "/re")) == {"/reset ", "/restart ", "/retry ", "/replicas ", "/rerun "}
     assert completions(session, "@a") == ["@a ", "@a/0 ", "@a/1 "]
     assert completions(session, "@a,b/") == ["@a,b/0 ", "@a,b/1 "]
     assert "@gpu0 " in completions(session, "@g")

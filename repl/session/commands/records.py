@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from repl.session import export
 from repl.session.commands.base import Command, chosen_or_last, number_offers, recall, say, shorten
 from repl.session.errors import InputError
+from repl.session.exchange import Origin
 from repl.session.finding import Found
 from repl.session.frontend import FrontEnd, Table
 
@@ -26,7 +27,10 @@ async def _history(session: "Session", ui: FrontEnd, argument: str) -> None:
     found = {f.id: f for f in await session.store.search(argument, SHOWN)}
     for x in session.exchanges:
         if argument.lower() in x.prompt.lower() or argument.lower() in x.answer.text.lower():
-            found[x.id] = Found(x.id, x.created, x.model, x.prompt, x.answer.text, x.state)
+            made = (x.origin.exchange, x.origin.how) if x.origin is not None else (None, "")
+            found[x.id] = Found(
+                x.id, x.created, x.model, x.prompt, x.answer.text, x.state, x.request.task, *made
+            )
     if not found:
         what = (
             f"nothing asked or answered has '{argument}' in it" if argument else "nothing has been asked yet"
@@ -38,7 +42,7 @@ async def _history(session: "Session", ui: FrontEnd, argument: str) -> None:
         (
             f"#{f.id}",
             f"{f.created.astimezone():%Y-%m-%d %H:%M}",
-            f.model,
+            f"{f.model}, {Origin(f.origin, how=f.how).words}" if f.how else f.model,
             shorten(f.prompt, 40),
             shorten(f.answer, 60)
             if f.state == "finished"

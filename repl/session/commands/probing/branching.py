@@ -145,6 +145,7 @@ def node(exchange: "Exchange") -> Node:
         how=origin.how if origin is not None else "turn" if exchange.parent is not None else "",
         position=at if inside else None,
         pieces=tuple(step.piece for step in steps),
+        edge=b"".join(step.piece for step in steps[at:] if step.forced) if inside else b"",
         state=exchange.state,
     )
 
