@@ -169,6 +169,6 @@ def test_what_a_command_made_says_of_what() -> None:
     asked.origin = Origin(7, 3, "branch")
     order.started(asked)
     tell(order, asked, step(0, "a"), Finished(id=0, reason="eos", text="a"))
-    assert paper.printed.startswith("m1 · branch of #7 @3\na\n(1 tok")
+    assert paper.printed.startswith("m1 · branch of #7 @3:\na\n(1 tok")
     assert encode.asked(asked, 1).origin == events.Origin(7, 3, "branch")
     assert encode.asked(exchange(2), 1).origin is None
