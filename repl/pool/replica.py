@@ -8,8 +8,7 @@ until the user asks.
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Sequence
 
 from repl.messages import (
     Cancel,
@@ -23,6 +22,7 @@ from repl.messages import (
     Ready,
     Shutdown,
 )
+from repl.pool.keeper import Keeper
 from repl.pool.metrics import ModelMetrics
 from repl.pool.plan import Limits, ReplicaPlan, ReplicaStatus, State
 from repl.pool.process import Launcher, Process
@@ -32,27 +32,6 @@ from repl.pool.transport import FrameProtocol
 from repl.pool.vitals import Vitals, obituary
 
 ABOUT_PROCESS = (Heartbeat, Loading, Ready, LoadFailed)
-
-
-class Keeper(Protocol):
-    """Who owns replicas: the group of their model."""
-
-    @property
-    def changed(self) -> Callable[["Replica"], None]:
-        """To be called when something a front end shows is different."""
-        ...
-
-    def freed(self, replica: "Replica") -> None:
-        """It can take a request."""
-        ...
-
-    def failed(self, replica: "Replica") -> None:
-        """It is down and stays so."""
-        ...
-
-    def orphaned(self, replica: "Replica", tickets: Sequence[Ticket], error: Error) -> None:
-        """These were running when it went away."""
-        ...
 
 
 class Replica:
