@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 
 from prompt_toolkit.patch_stdout import patch_stdout
@@ -18,6 +19,9 @@ from repl.line.words import Style
 from repl.messages import Event
 from repl.opening import open_session
 from repl.options import Options
+from repl.probe.figure import Row
+from repl.probe.heatmap import heated
+from repl.probe.tokens import tokens
 from repl.session.exchange import Exchange
 from repl.session.frontend import Notice
 from repl.session.session import Session
@@ -46,11 +50,16 @@ class LineMode:
         self._style = Style(colour=not self._dumb and not os.environ.get("NO_COLOR"))
         self.prompt = Prompt(session, interrupt=self.interrupt)
         self._screen = self._make_screen()
-        self._answers = Answers(self._screen, self._style, named=len(session.models) > 1)
+        self._answers = Answers(self._screen, self._style, named=len(session.models) > 1, heat=self._heat)
         self._order = InOrder(self._answers, strict=False)
         self._ui = LineFrontEnd(self.prompt, self._screen, self._style, dumb=self._dumb)
         self._idle = asyncio.Event()
         self._idle.set()
+
+    def _heat(self, exchange: Exchange) -> Sequence[Row]:
+        """An answer's tokens in colours, where ``/logprobs`` asks for that."""
+        kind = self._session.heat
+        return () if kind == "off" else heated(tokens(exchange.answer.steps), self.prompt.columns, kind)
 
     def _make_screen(self) -> Screen:
         if self._dumb:

@@ -11,7 +11,7 @@ from prompt_toolkit.utils import get_cwidth
 from repl.messages import Stopped
 from repl.params import Params, changed
 from repl.pool import ReplicaStatus
-from repl.probe.figure import Figure, Span, as_text
+from repl.probe.figure import Figure, Row, Span, as_text
 from repl.safe import visible, visible_line
 from repl.session.decoding import show
 from repl.session.exchange import Exchange
@@ -207,7 +207,10 @@ class Style:
 
     def figure(self, figure: Figure, columns: int) -> str:
         """A figure in colours."""
-        rows = figure.rows(columns)
+        return self.rows(figure.rows(columns))
+
+    def rows(self, rows: Sequence[Row]) -> str:
+        """Rows of a figure in colours."""
         return "\n".join("".join(self._span(span) for span in row) for row in rows)
 
     def _span(self, span: Span) -> str:

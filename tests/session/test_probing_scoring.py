@@ -56,7 +56,7 @@ async def test_the_opening_is_always_told(do, reader):
         ("/score a b", "auto"),
         ("/score opening=bos a b", "bos: <s>"),
         ("/score opening=none a b", "none: nothing, so the first token has no score"),
-        ("/score c => a b", "the context"),
+        ("/score c => a b", "the context, 1 tokens"),
     ):
         figure = await do(line)
         assert figure.readings[0].opening == words

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from repl.session.frontend import FrontEnd
     from repl.session.session import Session
 
+OPENS = "begins with "
+"""How a backend notes the opening that it used, which has a column of its own."""
 NUMBER = re.compile(r"#\d+")
 USAGE = "/score TEXT, /score CONTEXT => TEXT, /score #id or /score @FILE"
 
@@ -105,7 +107,7 @@ def reading(exchange: "Exchange") -> Reading:
     return Reading(
         model=exchange.model,
         tokens=tokens(exchange.answer.steps),
-        notes=exchange.notes,
+        notes=tuple(note for note in exchange.notes if not note.startswith(OPENS)),
         exchange=exchange.id,
         opening=opening(exchange),
     )
@@ -115,7 +117,8 @@ def opening(exchange: "Exchange") -> str:
     """What stood before the first token, in words."""
     request, started = exchange.request, exchange.answer.started
     if request.task == "generate" or request.prompt or request.history:
-        return "the prompt" if request.task == "generate" else "the context"
+        size = f", {len(started.prompt_ids):,} tokens" if started is not None else ""
+        return ("the prompt" if request.task == "generate" else "the context") + size
     steps = exchange.answer.steps
     if steps and steps[0].raw_lp is None:
         return f"{request.opening}: nothing, so the first token has no score"
