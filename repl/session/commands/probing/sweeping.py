@@ -93,11 +93,12 @@ async def _sweep(session: "Session", ui: FrontEnd, argument: str) -> None:
     models = _able(session, ui, wanted)
     prompt = wanted.prompt or last_prompt(session)
     seed = next(s for s in (session.settings.get("seed"), fresh_seed()) if isinstance(s, int))
+    # All of one sample before the next: a sweep that is stopped has as much of each setting.
     grid = [
         (model, setting, sample)
+        for sample in range(wanted.samples)
         for model in models
         for setting in wanted.settings
-        for sample in range(wanted.samples)
     ]
     if len(grid) > MOST:
         raise InputError(
