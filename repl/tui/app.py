@@ -238,6 +238,11 @@ class ReplApp(Actions):
         self.prompt.focus()
         self.prompt.put(event.character)
 
+    @on(Panes.Hidden)
+    def _tell_hidden(self) -> None:
+        self.frame.header.refresh()
+        self.comparing.lay_out()
+
     # -- tokens ----------------------------------------------------------------------------------------------
 
     @on(TokenView.Pointed)

@@ -107,6 +107,8 @@ class Pane(TokenView):
                     block.feed(event)
         for exchange, block in touched.items():
             block.settle(self._where(exchange), self._waiting)
+        if any(exchange.error is not None for exchange in touched):
+            self._describe_condition()
         if self.cursor is not None and self.cursor.block in touched.values():
             self.point()
         self.redraw()
@@ -158,6 +160,12 @@ class Pane(TokenView):
                 self.post(exchange)
         self.redraw()
 
+    @property
+    def _told(self) -> str:
+        """The error in the last answer, which need not be said again below it."""
+        last = next(reversed(self._answers), None)
+        return last.error.message if last is not None and last.error is not None else ""
+
     def _describe_condition(self) -> None:
         """Say under the answers what the replicas that are not up are doing, and why they failed."""
         lines: list[Line] = []
@@ -171,10 +179,10 @@ class Pane(TokenView):
             if error is None or status.state not in ("failed", "restarting"):
                 lines.append(Line(words, style, f"{sign.glyph} {status.device} "))
                 continue
-            lines.append(
-                Line(f"{words}: {visible_line(error.message)}", style, f"{sign.glyph} {status.device} ")
-            )
-            if error.hint:
+            told = error.message == self._told
+            message = "as said above" if told else visible_line(error.message)
+            lines.append(Line(f"{words}: {message}", style, f"{sign.glyph} {status.device} "))
+            if error.hint and not told:
                 lines.append(Line(visible_line(error.hint), "muted", "  "))
             detail = visible(error.detail).rstrip().split("\n")[-DETAIL_LINES:]
             lines += [Line(text, "foot", "  │ ") for text in detail if text]

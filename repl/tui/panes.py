@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from textual import events, on
 from textual.containers import Container
+from textual.message import Message
 
 from repl.tui.clock import FrameClock
 from repl.tui.grid import shape, visible_range
@@ -31,6 +32,11 @@ class Panes(Container):
         self.linked = False
         """Scrolling one scrolls all."""
         self._active: str | None = None
+        self._told = 0
+        """How many panes without room the header speaks of."""
+
+    class Hidden(Message):
+        """Another number of panes has no room on the screen."""
 
     @property
     def active(self) -> Pane | None:
@@ -125,6 +131,9 @@ class Panes(Container):
         for name, pane in self._panes.items():
             pane.display = name in names
             pane.styles.column_span = 1
+        if self.hidden != self._told:
+            self._told = self.hidden
+            self.post_message(self.Hidden())
         holes = grid.places - len(names)
         if holes > 0 and not self.zoomed:
             self._panes[self.order[shown[-1]]].styles.column_span = holes + 1

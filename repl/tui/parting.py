@@ -104,6 +104,8 @@ def profile(a: Sequence[Step], b: Sequence[Step], *, complete: bool) -> list[Cel
 
     While they grow only what comes before their parting is aligned; the rest differs until it is known.
     """
+    if not a or not b:
+        return []
     pieces_a, pieces_b = [s.piece for s in a], [s.piece for s in b]
     cells: list[Cell] = []
     if not complete:

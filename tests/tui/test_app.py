@@ -204,11 +204,15 @@ async def test_load_progress_and_failure_are_told_in_the_pane() -> None:
         await desk.until(lambda: "✗ cpu:0 failed: no such file: m.pt" in desk.lines("early"))
         assert "  check the path" in desk.lines("early")
         assert "  │ Traceback" in desk.lines("early")
-        _, late = await desk.ask("hello")
+        early, late = await desk.ask("hello")
         late.start().say("still here").finish()
+        early.fail("no such file: m.pt", "check the path")
+        await desk.until(lambda: "✗ cpu:0 failed: as said above" in desk.lines("early"))
+        assert " ".join(desk.lines("early")).count("no such file: m.pt") == 1
+        assert desk.lines("early").count("  check the path") == 1
         await desk.until(lambda: "still here" in desk.lines("late"))
         desk.pool.change("early/0", state="ready", error=None)
-        await desk.until(lambda: not any("✗" in line for line in desk.lines("early")))
+        await desk.until(lambda: not any("✗ cpu:0" in line for line in desk.lines("early")))
 
 
 async def test_queued_answers_say_how_many_wait() -> None:
@@ -288,6 +292,17 @@ async def test_no_size_is_too_small(models: int) -> None:
         desk.app.drawer.close()
         await desk.until(lambda: all(pane.display for pane in desk.app.panes.all))
         assert "word " * len(SIZES) in desk.lines("m0")
+
+
+async def test_the_header_speaks_of_panes_without_room_as_long_as_there_are_any() -> None:
+    async with Desk(*(f"m{n}" for n in range(24))).running(100, 14) as desk:
+        await desk.until(lambda: "9 panes not shown: F6" in desk.drawn()[0])
+        await desk.pilot.press("f2")
+        await desk.until(lambda: "not shown" not in desk.drawn()[0])
+        await desk.pilot.press("f2")
+        await desk.until(lambda: "9 panes not shown: F6" in desk.drawn()[0])
+        await desk.pilot.resize_terminal(100, 40)
+        await desk.until(lambda: "not shown" not in desk.drawn()[0])
 
 
 async def test_zoom_shows_one_pane_alone_and_all_again() -> None:
