@@ -64,10 +64,16 @@ class Fairseq:
         "logit_bias": Support("none", "", "fairseq has none"),
         "ban": Support("none", "", "fairseq has none"),
         "stop_tokens": Support("none", "", "fairseq has none"),
-        "source_lang": Support("none", "--source-lang", "an option of the model"),
-        "target_lang": Support("none", "--target-lang", "an option of the model"),
+        "source_lang": Support("exact", "--source-lang", "of translation_multi_simple_epoch; else an option"),
+        "target_lang": Support("exact", "--target-lang", "of translation_multi_simple_epoch; else an option"),
         "replace_unk": Support("exact", "--replace-unk", "translations only; by hard alignment"),
     }
+
+    @classmethod
+    def preload(cls) -> None:
+        """See ``Backend``."""
+        importlib.import_module("backends.fairseq.compat").load()
+        importlib.import_module("backends.fairseq.engine")
 
     @classmethod
     def recognises(cls, path: Path) -> bool:

@@ -108,8 +108,8 @@ class FairseqEngine:
 
     def warm_up(self) -> None:
         """Answer once, so that the first request does not pay for what torch does only once."""
-        codec = self._model.codec
-        word = codec.raw([len(codec.pieces) - 1])
+        dictionary = self._model.task.source_dictionary
+        word = dictionary[dictionary.nspecial]
         request = Request(model=self._model.name, prompt=word, params=Params(max_new=2))
         batch = Batch(self._model, self._probe, [Member.of(self._model, request)])
         while batch.members:

@@ -85,13 +85,13 @@ class Generation:
     def run(self) -> None:
         """Until every sentence is complete, or the listener raises."""
         self.resume()
-        model = self._model
-        model.task.inference_step(
-            self._generator,
-            model.networks,
+        # A task's own ``inference_step`` knows the languages of the task only, not those of a line.
+        self._generator.generate(
+            self._model.networks,
             self._sample(),
             prefix_tokens=self._prefix(),
             constraints=self._constraints(),
+            bos_token=self._sentences[0].prompt.begin,
         )
 
     def resume(self) -> None:

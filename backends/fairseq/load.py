@@ -17,10 +17,16 @@ from backends.base import BackendError, Progress
 from backends.fairseq import files, fusion, networks, options, plugins, safe_load, splitting
 from backends.fairseq.fusion import Fusion
 from backends.fairseq.options import Options
+from backends.fairseq.routes import Routes
 from backends.fairseq.text import Codec
 from repl.messages import ModelSpec
 
-TASKS = {"translation": "seq2seq", "language_modeling": "causal"}
+TASKS = {
+    "translation": "seq2seq",
+    "language_modeling": "causal",
+    "translation_multi_simple_epoch": "seq2seq",
+    "multilingual_translation": "seq2seq",
+}
 """Tasks that are supported, with the kind of their models."""
 
 _DTYPES = {"auto": "float32", "float32": "float32", "float16": "float16", "bfloat16": "bfloat16"}
@@ -47,8 +53,7 @@ class Model:
     """Dropout is on, and torch's random numbers count."""
     translations: Mapping[str, str]
     """For words in the place of unknown ones: what the user would rather see."""
-    begin: int
-    """The token a decoder begins with."""
+    routes: Routes
     pads_left: bool
     """Where the encoder was taught to expect the padding of a batch."""
     attends_left: bool
@@ -96,8 +101,19 @@ def load(spec: ModelSpec, device: str, progress: Progress) -> Model:
             loaded.append(networks.prepared(network, device, dtype, chosen.dropout))
         fused = _fusion(spec, chosen, folder, task, device, dtype)
     assert config is not None and task is not None
-    codec = _codec(chosen, config, task, folder)
-    return _assembled(spec, paths, loaded, task, codec, chosen, fused, device, dtype)
+    routes = _routes(config, task)
+    codec = _codec(chosen, config, task, folder, routes)
+    return _assembled(spec, paths, loaded, task, codec, routes, chosen, fused, device, dtype)
+
+
+def _routes(config: Any, task: Any) -> Routes:
+    """Between the languages of a model; a language model begins as its task says."""
+    dictionary = task.target_dictionary
+    begin = dictionary.eos()
+    if getattr(getattr(task, "args", None), "add_bos_token", False):
+        begin = dictionary.bos()
+    source, target = getattr(config.task, "source_lang", None), getattr(config.task, "target_lang", None)
+    return Routes(task, source, target, begin)
 
 
 def _fusion(
@@ -160,7 +176,7 @@ def _check(path: Path, config: Any) -> None:
         raise BackendError(
             "unsupported",
             f"{path} has the architecture '{arch}', which this fairseq does not know",
-            f"known to work are {', '.join(networks.ARCHITECTURES)}; option user_dir loads plug-ins",
+            f"known to work are {', '.join(networks.ARCHITECTURES)}; option user_dir (--user-dir) loads plug-ins",
         )
 
 
@@ -170,6 +186,11 @@ def _settle_dictionaries(spec: ModelSpec, path: Path, config: Any, folder: Path)
         files.require_dictionaries(spec, folder, ["dict.txt"])
         return
     source, target = getattr(config.task, "source_lang", None), getattr(config.task, "target_lang", None)
+    pairs = getattr(config.task, "lang_pairs", None)
+    if pairs:  # a model of several languages begins with the first of its pairs, unless it is told another
+        first, _, second = (pairs.split(",") if isinstance(pairs, str) else pairs)[0].partition("-")
+        source, target = source or first, target or second
+        _settle_languages(config, folder)
     pair = files.languages(folder, source, target)
     if pair is None:
         raise BackendError(
@@ -182,7 +203,15 @@ def _settle_dictionaries(spec: ModelSpec, path: Path, config: Any, folder: Path)
     files.require_dictionaries(spec, folder, [f"dict.{language}.txt" for language in pair])
 
 
-def _codec(chosen: Options, config: Any, task: Any, folder: Path) -> Codec:
+def _settle_languages(config: Any, folder: Path) -> None:
+    """Files that a checkpoint names with paths of another machine are looked for in ``folder``."""
+    for name in ("lang_dict", "source_dict", "target_dict"):
+        named = getattr(config.task, name, None)
+        if isinstance(named, str) and not Path(named).is_file():
+            setattr(config.task, name, str(folder / Path(named).name))
+
+
+def _codec(chosen: Options, config: Any, task: Any, folder: Path, routes: Routes) -> Codec:
     source, target = (getattr(config.task, f"{side}_lang", None) or "en" for side in ("source", "target"))
     return Codec(
         task.source_dictionary,
@@ -190,6 +219,7 @@ def _codec(chosen: Options, config: Any, task: Any, folder: Path) -> Codec:
         splitting.bpe(chosen, getattr(config, "bpe", None), folder),
         splitting.tokenizer(chosen, getattr(config, "tokenizer", None), (source, target)),
         chosen.remove_bpe,
+        routes.silent,
     )
 
 
@@ -220,6 +250,7 @@ def _assembled(
     loaded: list[Any],
     task: Any,
     codec: Codec,
+    routes: Routes,
     chosen: Options,
     fused: Fusion | None,
     device: str,
@@ -228,8 +259,11 @@ def _assembled(
     from fairseq.models.lstm import LSTMEncoder
     from fairseq.utils import resolve_max_positions
 
-    positions = resolve_max_positions(task.max_positions(), *(network.max_positions() for network in loaded))
-    causal, dictionary = not hasattr(loaded[0], "encoder"), task.target_dictionary
+    longest = task.max_positions()
+    if isinstance(longest, dict):
+        longest = next(iter(longest.values()))
+    positions = resolve_max_positions(longest, *(network.max_positions() for network in loaded))
+    causal = not hasattr(loaded[0], "encoder")
     notes = []
     if codec.unsplit:
         notes.append("the dictionary holds parts of words: set 'options: {bpe: ...}' to have prompts split")
@@ -240,7 +274,7 @@ def _assembled(
     if chosen.retain_dropout:
         notes.append("dropout is on: answers and figures vary with the seed")
     read = [*paths, Path(chosen.lm_path).expanduser()] if chosen.lm_path else paths
-    pads_left = not causal and bool(task.cfg.left_pad_source)
+    pads_left = not causal and bool((task.cfg or task.args).left_pad_source)
     return Model(
         name=spec.name,
         networks=loaded,
@@ -254,7 +288,7 @@ def _assembled(
         fusion=fused,
         dropout=chosen.retain_dropout,
         translations=_translations(spec, chosen),
-        begin=dictionary.bos() if causal and task.args.add_bos_token else dictionary.eos(),
+        routes=routes,
         pads_left=pads_left,
         attends_left=pads_left and not isinstance(loaded[0].encoder, LSTMEncoder),
         dtype=dtype,

@@ -21,6 +21,7 @@ _NEUTRAL = {
     name: getattr(Params(), name)
     for name in (
         *("seed", "n", "max_new", "max_new_ratio", "min_new", "truncate", "match_source_len", "replace_unk"),
+        *("source_lang", "target_lang"),
         "constraints",  # the plan says whether there are any
     )
 }
@@ -71,13 +72,14 @@ class Member:
         return self.hypotheses, self.prompt.start + self.prompt.limit
 
     @property
-    def kind(self) -> tuple[bool, str, int, bool, Params]:
+    def kind(self) -> tuple[bool, str, int, int, bool, Params]:
         """Equal for requests that one generation can serve: what may differ is left out."""
         neutral = msgspec.structs.replace(self.request.params, **_NEUTRAL)
         return (
             self.plan.seed is None,
             self.plan.searching,
             self.plan.beam,
+            self.prompt.begin,
             self.request.distributions,
             neutral,
         )

@@ -74,7 +74,8 @@ def build(spec: ModelSpec, path: Path, state: dict[str, Any], config: Any, task:
         if task is None:
             task = tasks.setup_task(config.task)
         (network,), _, _ = load_model_ensemble_and_task([str(path)], task=task, state=state)
-        return network, task
+        # Of a model with a network for each pair of languages only that of the pair in use was built.
+        return next(iter(network.models.values())) if hasattr(network, "models") else network, task
     except safe_load.NotALiteral as error:
         raise _untrusted(spec, path, f"in its arguments stands code, {error}") from None
     except Exception as error:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from backends.base import BackendError
 from backends.fairseq.load import Model
+from backends.fairseq.routes import Route
 from repl.messages import Request
 from repl.params import Params, changed
 
@@ -21,6 +22,8 @@ class Prompt:
     text: str
     forced: list[int]
     """The beginning of the answer that the request prescribes."""
+    begin: int
+    """The first token the decoder reads."""
     start: int
     """Step of the answer's first token: a language model reads its prompt one token a step."""
     limit: int
@@ -54,18 +57,20 @@ class Source:
 def build(model: Model, request: Request) -> Prompt:
     """The prompt of ``request``; raises ``BackendError`` if it is empty or does not fit."""
     params = request.params
-    source = read(model, request, model.max_prompt, _room(model, params.max_new))
+    route = model.routes.find(params.source_lang, params.target_lang)
+    most = None if model.max_prompt is None else model.max_prompt - len(route.before)
+    source = read(model, request, most, _room(model, most or 0, params.max_new))
     if not source.ids:
         raise BackendError("empty_prompt", "the prompt is empty", "type at least one word")
-    forced, unknown = given(model, request.prefix_ids, request.prefix)
+    forced, unknown = given(model, request.prefix_ids or route.opens, request.prefix)
     # Beams and samples are found again from the start; a single answer goes on from where it was.
     if request.resume and params.beam == params.n == 1:
         forced = list(request.resume)
     constraints, strange = _constraints(model, params)
     notes = unknown_words(source.unknown + unknown + strange)
     start = len(source.ids) if model.causal else 0
-    ids = source.ids if model.causal else [*source.ids, model.codec.source_eos]
-    limit = _limit(model, params, len(ids), start, notes)
+    ids = fed(model, route, source)
+    limit = _limit(model, params, ids, start, notes)
     ends = model.codec.eos in forced
     if len(forced) - ends > limit:
         raise BackendError(
@@ -91,11 +96,12 @@ def build(model: Model, request: Request) -> Prompt:
         ids=ids,
         text=source.text,
         forced=forced,
+        begin=route.begin,
         start=start,
         limit=limit,
         ends=ends,
         constraints=constraints,
-        words=source.words,
+        words=[model.task.source_dictionary[token] for token in route.before] + source.words,
         truncated=source.truncated,
         notes=tuple(notes),
     )
@@ -106,20 +112,26 @@ def matches(model: Model, params: Params) -> bool:
     return params.match_source_len == "on" and not model.causal
 
 
-def _limit(model: Model, params: Params, source: int, start: int, notes: list[str]) -> int:
-    """Most tokens the answer can have; ``source`` is the length of what is read, an end token included."""
+def fed(model: Model, route: Route, source: Source) -> list[int]:
+    """What the encoder reads, or the decoder of a language model before its answer."""
+    return source.ids if model.causal else [*route.before, *source.ids, route.end]
+
+
+def _limit(model: Model, params: Params, ids: list[int], start: int, notes: list[str]) -> int:
+    """Most tokens the answer can have; ``ids`` are what is read, an end token included."""
     room = model.max_target - 1 - start
     if matches(model, params):
-        if source - 1 > room:
+        length = len(ids) - (ids[-1] == model.codec.source_eos)
+        if length > room:
             raise BackendError(
                 "prompt_too_long",
-                f"an answer as long as its prompt has {source - 1} tokens, the model gives {room} at most",
+                f"an answer as long as its prompt has {length} tokens, the model gives {room} at most",
                 "/set match_source_len off, or shorten the prompt",
             )
-        return source - 1
+        return length
     if params.match_source_len == "on":
         notes.append("match_source_len: no effect on a language model")
-    wanted = params.max_new + int(params.max_new_ratio * source)
+    wanted = params.max_new + int(params.max_new_ratio * len(ids))
     limit = min(wanted, room)
     if limit < wanted and {"max_new", "max_new_ratio"} & changed(params).keys():
         notes.append(f"max_new is {limit} here: the model has {model.max_target} positions")
@@ -177,9 +189,8 @@ def given(model: Model, tokens: Sequence[int], text: str) -> tuple[list[int], li
     return [*tokens, *ids], unknown
 
 
-def _room(model: Model, answer: int) -> int:
+def _room(model: Model, room: int, answer: int) -> int:
     """Tokens of a prompt that is cut; a language model's leaves room for the answer, but keeps a half."""
-    room = model.max_prompt or 0
     return max(room + 1 - answer, (room + 1) // 2) if model.causal else room
 
 

@@ -124,7 +124,7 @@ def _attended(model: Model, prompt: Prompt, tokens: Sequence[int], found: Tensor
     if model.causal:
         return None
     if any(getattr(network, "full_context_alignment", False) for network in model.networks):
-        return Forced(model, prompt.ids, [model.begin, *tokens[:-1]]).attention
+        return Forced(model, prompt.ids, [prompt.begin, *tokens[:-1]]).attention
     return found.float().T if found.numel() else None
 
 

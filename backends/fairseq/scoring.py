@@ -13,6 +13,7 @@ from backends.fairseq.luck import Luck
 from backends.fairseq.nodes import Node, grown
 from backends.fairseq.plan import Plan
 from backends.fairseq.prompt import Source
+from backends.fairseq.routes import Route
 from backends.fairseq.search import not_a_number
 from backends.fairseq.started import started
 from backends.fairseq.teacher import Forced
@@ -31,12 +32,13 @@ def score(model: Model, request: Request) -> Iterator[list[Event]]:
     target, unknown = prompts.given(model, request.target_ids, request.target)
     if request.closing:
         target.append(model.codec.eos)
-    source = _source(model, request, len(target))
-    before, first = _before(model, request, source, target)
+    route = model.routes.find(request.params.source_lang, request.params.target_lang)
+    source = _source(model, request, route, len(target))
+    before, first = _before(model, request, route, source, target)
     notes = prompts.unknown_words(source.unknown + unknown)
     if not model.causal and request.opening not in ("auto", "eos"):
         notes.append(f"opening = {request.opening}: no effect, a translation begins with </s>")
-    read = source.ids if model.causal else [*source.ids, model.codec.source_eos]
+    read = prompts.fed(model, route, source)
     plan = Plan.of(request.params, len(model.codec.pieces), model.dropout)
     if model.dropout:
         notes += plan.notes
@@ -56,7 +58,9 @@ def score(model: Model, request: Request) -> Iterator[list[Event]]:
         yield [step(request, model.codec, i, nodes[i], texts[i]) for i in range(begun, len(nodes))]
     hypotheses: tuple[Hypothesis, ...] = ()
     if forced is not None and first >= 0:
-        hypotheses = (results.of_score(model, request, read, nodes, forced.attention),)
+        attention = forced.attention
+        of_target = None if attention is None else attention[first:]
+        hypotheses = (results.of_score(model, request, read, nodes, of_target),)
     yield [
         Finished(
             id=request.id,
@@ -68,29 +72,36 @@ def score(model: Model, request: Request) -> Iterator[list[Event]]:
     ]
 
 
-def _source(model: Model, request: Request, length: int) -> Source:
+def _source(model: Model, request: Request, route: Route, length: int) -> Source:
     """The prompt; a language model needs none, but shares its positions between prompt and text."""
     if not length:
         raise BackendError("empty_prompt", "there is no text to score", "give at least one word")
-    if length > model.max_target:
+    most = model.max_target - len(route.opens)
+    if length > most:
         raise BackendError(
             "prompt_too_long",
-            f"the text has {length} tokens, model '{model.name}' takes {model.max_target} at most",
+            f"the text has {length} tokens, model '{model.name}' takes {most} at most",
             "score it in parts",
         )
-    room = model.max_target - length if model.causal else model.max_prompt
+    room = most - length if model.causal else model.max_prompt
+    if room is not None:
+        room -= len(route.before)
     source = prompts.read(model, request, room)
     if not source.ids and not model.causal:
         raise BackendError("empty_prompt", "the prompt is empty", "give the source of the text to score")
     return source
 
 
-def _before(model: Model, request: Request, source: Source, target: list[int]) -> tuple[list[int], int]:
+def _before(
+    model: Model, request: Request, route: Route, source: Source, target: list[int]
+) -> tuple[list[int], int]:
     """What the decoder reads, and the position that is about the first token of ``target``: -1 for none."""
     if not model.causal:
-        return [model.begin, *target[:-1]], 0
+        # What every answer opens with is given and has no score, unless it is asked for as a token.
+        opens = [] if tuple(target[: len(route.opens)]) == route.opens else [*route.opens]
+        return [route.begin, *opens, *target[:-1]], len(opens)
     dictionary = model.task.target_dictionary
-    begin = [model.begin]
+    begin = [route.begin]
     if not source.ids and request.opening != "auto":
         begin = {"bos": [dictionary.bos()], "eos": [dictionary.eos()], "none": []}[request.opening]
     whole = [*begin, *source.ids, *target]

@@ -31,9 +31,20 @@ class Encoded(NamedTuple):
 
 
 class Codec:
-    """The dictionaries of a model with their splitters. ``source`` encodes prompts, ``target`` the rest."""
+    """The dictionaries of a model with their splitters. ``source`` encodes prompts, ``target`` the rest.
 
-    def __init__(self, source: Any, target: Any, bpe: Any, tokenizer: Any, remove: str | None) -> None:
+    ``silent`` are tokens of an answer that are no text.
+    """
+
+    def __init__(
+        self,
+        source: Any,
+        target: Any,
+        bpe: Any,
+        tokenizer: Any,
+        remove: str | None,
+        silent: frozenset[int] = frozenset(),
+    ) -> None:
         self._source, self._target = source, target
         self._bpe, self._tokenizer = bpe, tokenizer
         if bpe is None and remove is None:
@@ -42,6 +53,7 @@ class Codec:
         self.pieces = [self._piece(symbol) for symbol in target.symbols]
         self.fingerprint = fingerprint.vocabulary(self.pieces)
         self.eos: int = target.eos()
+        self._silent = silent | {target.bos(), target.eos()}
         self.source_eos: int = source.eos()
 
     @property
@@ -63,11 +75,12 @@ class Codec:
         ``known`` has words to put in the place of the unknown symbol, by its place among the tokens.
         """
         if not known:
-            text: str = self._target.string(list(tokens))
+            text: str = self._target.string(list(tokens), extra_symbols_to_ignore=self._silent)
             return text
-        silent = (self._target.bos(), self.eos)
         symbols = [known.get(place, self._target[token]) for place, token in enumerate(tokens)]
-        return " ".join(word for word, token in zip(symbols, tokens, strict=True) if token not in silent)
+        return " ".join(
+            word for word, token in zip(symbols, tokens, strict=True) if token not in self._silent
+        )
 
     def text(self, tokens: Sequence[int], known: Known = _NOTHING) -> str:
         """Without subword marks and detokenised, as in fairseq's ``D-`` lines; ``known`` as for ``raw``."""

@@ -22,15 +22,19 @@ NO_EFFECT = (
     ),
     *("criterion", "gen-subset", "results-path", "eos-token", "scoring", "decoding-format"),
     *("iter-decode-eos-penalty", "iter-decode-max-iter", "iter-decode-with-beam"),
+    *("lang-pairs", "langs", "lang-dict", "lang-tok-style", "encoder-langtok"),
 )
 SWITCHES_WITHOUT_EFFECT = (
     *("skip-invalid-size-inputs-valid-test", "no-progress-bar", "no-beamable-mm", "left-pad-source"),
     *("quiet", "sacrebleu", "print-step", "retain-iter-history", "iter-decode-force-max-iter"),
-    *("no-early-stop", "no-seed-provided"),
+    *("no-early-stop", "no-seed-provided", "decoder-langtok", "lang-tok-replacing-bos-eos"),
 )
 """What only says how fairseq goes about it, or what its own tool takes and does not look at."""
 
 SPLITTING = ("bpe", "bpe_codes", "sentencepiece_model", "gpt2_encoder_json", "gpt2_vocab_bpe", "tokenizer")
+
+
+TASKS = ("translation", "translation_multi_simple_epoch", "multilingual_translation")
 
 
 def parser() -> Parser:
@@ -118,7 +122,7 @@ def _search(made: Parser) -> None:
 
 def _text(made: Parser) -> None:
     text = made.add_argument_group("text")
-    text.add_argument("--task", choices=["translation"], default="translation")
+    text.add_argument("--task", choices=TASKS, default=TASKS[0])
     text.add_argument("-s", "--source-lang", metavar="LANG")
     text.add_argument("-t", "--target-lang", metavar="LANG")
     text.add_argument("--remove-bpe", "--post-process", nargs="?", const="@@ ", metavar="MARK")
