@@ -7,7 +7,7 @@ own gets one and advances beside it: beams, the exact lane, models whose state c
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 import torch
@@ -61,8 +61,6 @@ class HuggingFaceEngine:
         self._attentive = Attentive(model)
         self._outbox = Outbox()
         """What happened and is not yet told."""
-        self._at_once: dict[str, Callable[[Model, Request], list[Event]]] = {"tokenize": tokenize}
-        """Tasks that are done as soon as their turn comes."""
         self._prefixes = None
         if model.divisible and model.cache_tokens is not None:
             self._prefixes = PrefixStore(int(model.cache_tokens * PREFIX_SHARE))
@@ -111,8 +109,9 @@ class HuggingFaceEngine:
             try:
                 if request.task not in self.capabilities.tasks:
                     raise _unsupported(self._model, request)
-                if request.task in self._at_once:
-                    events += self._at_once[request.task](self._model, self._waiting.popleft())
+                if request.task == "tokenize":
+                    events += tokenize(self._model.codec, request, translates=self._model.seq2seq)
+                    self._waiting.popleft()
                     continue
                 work = self._next or self._work(request)
                 self._next = work

@@ -3,9 +3,15 @@
 import re
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, DynamicCache
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoModelForSeq2SeqLM,
+    AutoModelForSequenceClassification,
+    DynamicCache,
+)
 from transformers.cache_utils import DummyLayer, DynamicLayer, DynamicSlidingWindowLayer
 from transformers.models.auto import modeling_auto
 
@@ -34,8 +40,21 @@ class RowsChoice(NamedTuple):
     """A prompt can be read in parts, and what was read of one text goes for another that begins alike."""
 
 
+def reads_only(config: Any) -> Literal["classifier", "masked"] | None:
+    """What a model is that reads and does not write; None for all others."""
+    for name in config.architectures or []:
+        if name.endswith("ForSequenceClassification"):
+            return "classifier"
+        if name.endswith("ForMaskedLM"):
+            return "masked"
+    return None
+
+
 def loader_for(spec: ModelSpec, config: Any) -> Any:
-    """The class that loads a model of this kind; refuses kinds that do not generate text."""
+    """The class that loads a model of this kind; refuses kinds that can be asked nothing here."""
+    if kind := reads_only(config):
+        loaders = {"classifier": AutoModelForSequenceClassification, "masked": AutoModelForMaskedLM}
+        return loaders[kind]
     own = getattr(config, "auto_map", None) or {}
     if "remote-code" in spec.trust and "AutoModelForCausalLM" in own:
         return AutoModelForCausalLM
@@ -52,7 +71,8 @@ def loader_for(spec: ModelSpec, config: Any) -> Any:
     raise BackendError(
         "unsupported",
         f"model '{spec.name}' is a {', '.join(names) or config.model_type}, which does not generate text",
-        "this backend serves decoder-only (...ForCausalLM) and encoder-decoder (T5, BART ...) models",
+        "this backend serves decoder-only (...ForCausalLM) and encoder-decoder (T5, BART ...) models, "
+        "sequence classifiers and masked language models",
     )
 
 

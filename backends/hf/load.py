@@ -12,12 +12,12 @@ import transformers
 from transformers import AutoConfig, AutoTokenizer
 from transformers.distributed import DistributedConfig
 
-from backends.base import BackendError, Progress
-from backends.hf import group
+from backends.base import BackendError, BatchingEngine, Progress
+from backends.hf import encoder_load, group
 from backends.hf.checkpoint import Source, locate
 from backends.hf.engine import HuggingFaceEngine
 from backends.hf.errors import while_loading
-from backends.hf.kinds import RowsChoice, choose_rows, limits, loader_for
+from backends.hf.kinds import RowsChoice, choose_rows, limits, loader_for, reads_only
 from backends.hf.memory import capacity
 from backends.hf.model import Model
 from backends.hf.processors import Fixed
@@ -41,6 +41,8 @@ class Options(msgspec.Struct, forbid_unknown_fields=True):
 
     attention: str | None = None
     """transformers' ``attn_implementation``; None leaves the choice to it."""
+    within_word: bool = False
+    """A masked model scores a token with the rest of its word hidden too."""
     revision: str = "main"
     """Of a model on the hub: a branch, a tag or a commit."""
     prefill_tokens: Annotated[int, msgspec.Meta(ge=1)] = 512
@@ -52,7 +54,7 @@ class Options(msgspec.Struct, forbid_unknown_fields=True):
 _TASKS: tuple[Task, ...] = ("generate", "score", "tokenize")
 
 
-def load(spec: ModelSpec, device: str, threads: int, progress: Progress) -> HuggingFaceEngine:
+def load(spec: ModelSpec, device: str, threads: int, progress: Progress) -> BatchingEngine:
     """See ``Backend.load``."""
     try:
         with _quietly(threads):
@@ -110,11 +112,13 @@ def _open(spec: ModelSpec) -> Checkpoint:
     return Checkpoint(spec, options, source, common, config, loader_for(spec, config), spec.gpus > 1)
 
 
-def _load(spec: ModelSpec, device: str, threads: int, progress: Progress) -> HuggingFaceEngine:
+def _load(spec: ModelSpec, device: str, threads: int, progress: Progress) -> BatchingEngine:
     progress("configuration", None)
     checkpoint = _open(spec)
     config, source, options = checkpoint.config, checkpoint.source, checkpoint.options
     dtype, notes = choose_dtype(spec, config, device)
+    if reads_only(config):
+        return _load_encoder(checkpoint, dtype, notes, device, progress)
     leader = None
     if group.check(spec, config, device):
         leader = group.Leader(spec, device.partition(":")[0], max(1, threads // spec.gpus))
@@ -150,6 +154,25 @@ def _load(spec: ModelSpec, device: str, threads: int, progress: Progress) -> Hug
         notes=(*notes, *rows.notes),
     )
     return HuggingFaceEngine(model, capabilities)
+
+
+def _load_encoder(
+    checkpoint: Checkpoint, dtype: torch.dtype, notes: list[str], device: str, progress: Progress
+) -> BatchingEngine:
+    """A classifier or a masked model."""
+    spec, options = checkpoint.spec, checkpoint.options
+    encoder_load.check(spec, checkpoint.config)
+    progress("tokenizer", None)
+    codec = Codec(_tokenizer(spec, checkpoint.source, checkpoint.common))
+    progress("weights", None)
+    network = _network(checkpoint, dtype, device)
+    progress("self-test", None)
+    engine = encoder_load.engine(spec, network, codec, device, options.prefill_tokens, options.within_word)
+    told = engine.capabilities
+    engine.capabilities = msgspec.structs.replace(
+        told, checkpoint_hash=checkpoint.source.hash(), notes=(*notes, *told.notes)
+    )
+    return engine
 
 
 def _options(spec: ModelSpec) -> Options:

@@ -118,12 +118,12 @@ def force(
     for start in range(0, len(tokens), _CHUNK):
         chunk = tokens[start : start + _CHUNK]
         after = rows.feed(chunk)
-        choices += _given(torch.cat([before, after[:-1]]), chunk, alternatives, whole)
+        choices += given(torch.cat([before, after[:-1]]), chunk, alternatives, whole)
         before = after[-1:]
     return choices, before
 
 
-def _given(logits: Tensor, tokens: Sequence[int], alternatives: int | None, whole: bool) -> list[Choice]:
+def given(logits: Tensor, tokens: Sequence[int], alternatives: int | None, whole: bool) -> list[Choice]:
     """Figures of ``tokens``; ``logits`` ``[tokens, vocab]`` holds one row for each."""
     chosen = torch.tensor(tokens, device=logits.device)
     total = logits.logsumexp(-1)

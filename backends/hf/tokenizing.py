@@ -1,22 +1,23 @@
 """The task ``tokenize``: a text as the model would write or read it."""
 
 from backends.hf.events import started
-from backends.hf.model import Model
 from backends.hf.prompt import Prompt, token_ids
+from backends.hf.text import Codec
 from repl.messages import Event, Finished, Request
 from repl.readings import Tokenized
 
 
-def tokenize(model: Model, request: Request) -> list[Event]:
-    """All events of a request."""
-    codec = model.codec
+def tokenize(codec: Codec, request: Request, *, translates: bool = False) -> list[Event]:
+    """All events of a request; ``translates`` says that a tokenizer may write otherwise than it reads."""
     text = request.target or request.prompt
-    if request.target and model.seq2seq:
+    if request.target and translates:
         ids = list(codec.tokenizer(text_target=text, add_special_tokens=False)["input_ids"])
     else:
         ids = token_ids(codec.tokenizer, text, add_special_tokens=False)
     unknown = codec.tokenizer.unk_token_id
-    if unknown in model.fixed.eos:  # GPT-2 and its kin name one token for both, and write it for neither
+    if (
+        unknown == codec.tokenizer.eos_token_id
+    ):  # GPT-2 and its kin name one token for both, and write it for neither
         unknown = None
     reading = Tokenized(
         ids=tuple(ids),

@@ -249,10 +249,10 @@ def test_kinds_that_do_not_write_text(load, copy):
     config = transformers.BertConfig(
         hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, vocab_size=340
     )
-    transformers.BertForSequenceClassification(config).save_pretrained(copy)
+    transformers.BertForTokenClassification(config).save_pretrained(copy)
     error = refused(load, copy)
     assert error.kind == "unsupported"
-    assert "BertForSequenceClassification" in error.message and "encoder-decoder" in error.hint
+    assert "BertForTokenClassification" in error.message and "encoder-decoder" in error.hint
 
 
 def test_an_adapter_is_refused_with_the_way_out(load, tmp_path):
