@@ -7,6 +7,7 @@ from repl.line.prompt import Prompt
 from repl.line.screen import Screen, write
 from repl.line.words import Style, plain
 from repl.probe.figure import Figure
+from repl.safe import visible_line
 from repl.session.frontend import Output
 
 
@@ -29,7 +30,7 @@ class LineFrontEnd:
         """Print it."""
         columns = self._prompt.columns
         if isinstance(output, Figure):
-            text = f"{self._style.name(output.title)}\n{self._style.figure(output, columns)}"
+            text = f"{self._style.name(visible_line(output.title))}\n{self._style.figure(output, columns)}"
         else:
             text = self._style.output(output, plain(output, columns))
         self._screen.print(text + "\n")

@@ -8,7 +8,7 @@ from repl.line.outlet import Outlet
 from repl.line.words import plain, remarks
 from repl.messages import Event, Step
 from repl.probe.figure import Figure
-from repl.safe import visible
+from repl.safe import visible, visible_line
 from repl.session.exchange import Exchange
 from repl.session.frontend import Notice, Output
 
@@ -126,7 +126,7 @@ class TextView(PipeView):
     def show(self, output: Output) -> None:
         """A figure is an answer, everything else goes to standard error."""
         if isinstance(output, Figure):
-            self.outlet.write(plain(output) + "\n")
+            self.outlet.write(f"{visible_line(output.title)}\n{plain(output)}\n")
         else:
             say(plain(output))
 

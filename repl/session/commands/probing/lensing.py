@@ -7,7 +7,7 @@ from repl.probe.layers import Layers, LayersAt
 from repl.readings import Lens
 from repl.session.commands.base import Command, number_offers
 from repl.session.commands.probing.pointing import answer_named
-from repl.session.commands.probing.scoring import NUMBER
+from repl.session.commands.probing.scoring import NUMBER, remarkable
 from repl.session.commands.probing.texts import (
     Manner,
     chosen_models,
@@ -57,7 +57,7 @@ def _whole(exchange: "Exchange", reading: Lens) -> Layers:
         ids=reading.ids,
         pieces=reading.pieces,
         layers=reading.layers,
-        notes=exchange.notes,
+        notes=remarkable(exchange),
     )
 
 

@@ -50,7 +50,10 @@ async def _cloze(session: "Session", ui: "FrontEnd", argument: str) -> None:
     word, _, rest = argument.partition(" ")
     if word == "pll":
         text = await _text(session, rest.strip(), "/cloze pll TEXT")
-        asked = [scoring(session, model, "", text, Manner()) for model in _able(session, "fill")]
+        models = [model for model in _able(session, "fill") if _masked(session, model)]
+        if not models:
+            raise InputError("no configured model is a masked one", "/score TEXT asks those that write")
+        asked = [scoring(session, model, "", text, Manner()) for model in models]
         done = those_that_could(ui, await inquire(session, asked))
         ui.show(HeatMap(text=text, readings=tuple(as_reading(x) for x in done)))
         return
@@ -88,6 +91,12 @@ def _able(session: "Session", task: "Task") -> list[str]:
         return capabilities is not None and task in capabilities.tasks
 
     return [m for m in chosen if able(m)] or [m for m in session.models if able(m)] or chosen
+
+
+def _masked(session: "Session", model: str) -> bool:
+    """Whether it is one, as far as is known."""
+    capabilities = session.capabilities(model)
+    return capabilities is None or capabilities.kind == "masked"
 
 
 def _offers(session: "Session", before: "Sequence[str]", begun: str) -> "Iterable[Offer]":

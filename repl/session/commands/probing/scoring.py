@@ -107,10 +107,15 @@ def reading(exchange: "Exchange") -> Reading:
     return Reading(
         model=exchange.model,
         tokens=tokens(exchange.answer.steps),
-        notes=tuple(note for note in exchange.notes if not note.startswith(OPENS)),
+        notes=remarkable(exchange),
         exchange=exchange.id,
         opening=opening(exchange),
     )
+
+
+def remarkable(exchange: "Exchange") -> tuple[str, ...]:
+    """The notes, but for the opening, which is shown in a place of its own."""
+    return tuple(note for note in exchange.notes if not note.startswith(OPENS))
 
 
 def opening(exchange: "Exchange") -> str:

@@ -170,7 +170,8 @@ COMMANDS = (
             "/logprobs on keeps the 5 likeliest tokens at each position of the answers to come "
             "(/logprobs 20: 20) and colours answers by surprisal; rank and entropy colour them so. "
             "/logprobs #18 shows an answer as a heat map, /logprobs #18 table a line for each token with "
-            "the likeliest there, /logprobs #18 @4 one position. Figures are of the model's own distribution at temperature 1."
+            "the likeliest there, /logprobs #18 @4 one position. Figures are of the model's own "
+            "distribution at temperature 1."
         ),
         handler=_logprobs,
         offers=_offers,
