@@ -7,8 +7,8 @@ others are counted as one: that can only make the three smaller, so they are low
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Hashable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import msgspec
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     Array = ndarray[Any, Any]
 
+K = TypeVar("K", bound=Hashable)
 Kind = Literal["full", "lower_bound"]
 
 ROUNDING = 1e-6
@@ -69,8 +70,8 @@ def apart(a: "Array", b: "Array") -> Apart:
     )
 
 
-def at_least(a: Mapping[int, float], b: Mapping[int, float], *, same_argmax: bool | None) -> Apart:
-    """A lower bound from the log-probabilities of some tokens in either."""
+def at_least(a: "Mapping[K, float]", b: "Mapping[K, float]", *, same_argmax: bool | None) -> Apart:
+    """A lower bound from the log-probabilities of some tokens in either, whatever tells the tokens apart."""
     import numpy as np
 
     common = [token for token in a if token in b]
