@@ -85,7 +85,7 @@ async def test_a_score_is_compared_too_and_keeps_its_target(toy, screen):
 
 
 async def test_another_session_on_another_day_finds_what_changed(toy, screen, path, monkeypatch):
-    await do(toy, screen, "/set temperature 2", "one")
+    await do(toy, screen, "one")
     await toy.close()
     monkeypatch.setattr(rows, "version", lambda package: "99")
     later = opened(path, screen)

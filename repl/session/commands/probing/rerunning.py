@@ -46,8 +46,10 @@ async def _rerun(session: "Session", ui: FrontEnd, argument: str) -> None:
 
 
 def again(exchange: "Exchange", pin: str | None = None) -> Inquiry:
-    """Exactly what was asked."""
-    return replace(like(exchange), pin=pin, origin=Origin(exchange.id, how="rerun"))
+    """Exactly what was asked; where a person wrote every token, with room for one more."""
+    asked = replace(like(exchange), pin=pin, origin=Origin(exchange.id, how="rerun"))
+    room = max(exchange.params.max_new, len(asked.prefix_ids) + 1)
+    return replace(asked, params={**asked.params, "max_new": room})
 
 
 def _able(session: "Session", ui: FrontEnd, chosen: "Sequence[Exchange]") -> "list[Exchange]":
@@ -78,7 +80,8 @@ def _pins(session: "Session", where: str, chosen: "Sequence[Exchange]") -> dict[
 
 async def replay(session: "Session", was: "Exchange", now: "Exchange") -> Replay:
     """Both compared, with what the record knows of their circumstances."""
-    broken_off = was.state != "finished" or (was.request.task == "generate" and was.finish == "done")
+    by_hand = was.origin is not None and was.origin.how == "step"  # it ends where a person ended it
+    broken_off = was.state != "finished" or by_hand
     found = compare(was.answer.steps, now.answer.steps, partial=broken_off)
     at, other = found.first, "" if broken_off else _other(was, now)
     differs = at is not None or other
@@ -113,7 +116,8 @@ def _other(was: "Exchange", now: "Exchange") -> str:
         return ""
     if a.reading != b.reading:
         return "what the model reads is not"
-    if [h.tokens for h in a.hypotheses] != [h.tokens for h in b.hypotheses]:
+    known = a.hypotheses and b.hypotheses
+    if known and [h.tokens for h in a.hypotheses] != [h.tokens for h in b.hypotheses]:
         return "the other hypotheses are not"
     if a.reason != b.reason:
         return f"but it ended by {b.reason}, not {a.reason}"

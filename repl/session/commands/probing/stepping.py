@@ -147,10 +147,10 @@ def _done(session: "Session", ui: FrontEnd, at: Stepping) -> None:
     if not at.steps:
         raise InputError("no token has been taken yet", HOW)
     written = tuple(step.token for step in at.steps)
+    params = {**at.inquiry.params, "n": 1, "beam": 1}
     inquiry = replace(
-        at.inquiry, prefix_ids=written, shown=True, params={**at.inquiry.params, "n": 1, "beam": 1},
-        origin=Origin(None, how="step"),
-    )  # fmt: skip
+        at.inquiry, prefix_ids=written, params=params, shown=True, origin=Origin(None, how="step")
+    )
     kept = session.adopt(inquiry, events(at), at.seen[-1])
     session.stepping = None
     say(ui, f"kept as #{kept.id}")
