@@ -176,7 +176,7 @@ def _check(path: Path, config: Any) -> None:
         raise BackendError(
             "unsupported",
             f"{path} has the architecture '{arch}', which this fairseq does not know",
-            f"known to work are {', '.join(networks.ARCHITECTURES)}; option user_dir (--user-dir) loads plug-ins",
+            f"known to work are {', '.join(networks.ARCHITECTURES)}; user_dir (--user-dir) loads plug-ins",
         )
 
 

@@ -1,6 +1,8 @@
 """Reads checkpoint files and builds the networks in them, each failure in words for the user."""
 
+import copy
 from argparse import Namespace
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,9 @@ from backends.base import BackendError
 from backends.fairseq import safe_load
 from backends.fairseq.errors import first_line, is_out_of_memory
 from repl.messages import ModelSpec
+
+_SLACK = 1 << 28
+"""Numbers that a network may hold beside its weights, such as tables of positions."""
 
 ARCHITECTURES = (
     "transformer",
@@ -73,9 +78,12 @@ def build(spec: ModelSpec, path: Path, state: dict[str, Any], config: Any, task:
     try:
         if task is None:
             task = tasks.setup_task(config.task)
+        _refuse_overgrown(path, config, task, state["model"])
         (network,), _, _ = load_model_ensemble_and_task([str(path)], task=task, state=state)
         # Of a model with a network for each pair of languages only that of the pair in use was built.
         return next(iter(network.models.values())) if hasattr(network, "models") else network, task
+    except BackendError:
+        raise
     except safe_load.NotALiteral as error:
         raise _untrusted(spec, path, f"in its arguments stands code, {error}") from None
     except Exception as error:
@@ -96,6 +104,42 @@ def build(spec: ModelSpec, path: Path, state: dict[str, Any], config: Any, task:
             f"architectures known to work are {', '.join(ARCHITECTURES)}",
             str(error),
         ) from None
+
+
+def _refuse_overgrown(path: Path, config: Any, task: Any, weights: dict[str, Any]) -> None:
+    """Refuse to build a network far larger than its weights, before it takes the machine's memory.
+
+    It is built once without memory; where that cannot be done, the real one tells why. Each of its layers has
+    at least one weight, so there is no need to begin with more of them.
+    """
+    overgrown = BackendError(
+        "not_a_checkpoint",
+        f"{path} describes a network far larger than the weights it holds",
+        "check that the file is complete; nothing was built",
+    )
+    layers = [value for name, value in dict(_items(config.model)).items() if name.endswith("_layers")]
+    if any(isinstance(value, int) and value > len(weights) for value in layers):
+        raise overgrown
+    try:
+        with torch.device("meta"):
+            network = task.build_model(copy.deepcopy(config.model))
+    except Exception:
+        return
+    held = [tensor for module in network.modules() for tensor in _tensors(module)]
+    size = sum(tensor.numel() for tensor in {id(tensor): tensor for tensor in held}.values())
+    if size > 2 * sum(weight.numel() for weight in weights.values()) + _SLACK:
+        raise overgrown
+
+
+def _items(config: Any) -> Iterable[tuple[str, Any]]:
+    """Names and values of a configuration in either style."""
+    return vars(config).items() if isinstance(config, Namespace) else config.items()
+
+
+def _tensors(module: torch.nn.Module) -> list[torch.Tensor]:
+    """Of a module itself, plain attributes such as tables of positions included."""
+    own = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+    return own + [value for value in vars(module).values() if isinstance(value, torch.Tensor)]
 
 
 def prepared(network: Any, device: str, dtype: str, dropout: tuple[str, ...] | bool = False) -> Any:

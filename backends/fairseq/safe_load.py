@@ -11,9 +11,11 @@ import argparse
 import ast
 import hashlib
 import importlib
+import os
 import pickle
 import re
 import typing
+import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -74,6 +76,7 @@ def read(file: BinaryIO | str, *args: Any, **kwargs: Any) -> dict[str, Any]:
     import torch
 
     trusted = _trusting.get()
+    _refuse_inflating(file)
     try:
         with torch.serialization.safe_globals(allowed_globals()):
             state = torch.load(file, *args, **{**kwargs, "weights_only": not trusted})
@@ -92,6 +95,7 @@ def read(file: BinaryIO | str, *args: Any, **kwargs: Any) -> dict[str, Any]:
     if state.get("args") is None and state.get("cfg") is None:
         raise NotACheckpoint("it holds weights but neither 'args' nor 'cfg', which say what to build")
     drop_copied_weights(state["model"])
+    _refuse_hollow(state["model"])
     return state
 
 
@@ -150,6 +154,33 @@ def drop_copied_weights(weights: dict[str, Any]) -> None:
         layer, _, last = key.rpartition(".")
         if last in copies and f"{layer}.self_attn.q_proj.weight" in weights:
             del weights[key]
+
+
+def _refuse_inflating(file: BinaryIO | str) -> None:
+    """Refuse an archive that unpacks to more than it is; torch writes its parts as they are."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            held = sum(part.file_size for part in archive.infolist())
+            packed = any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist())
+    except zipfile.BadZipFile:  # the format before torch 1.6, or no checkpoint at all
+        held, packed = 0, False
+    finally:
+        if not isinstance(file, str):
+            file.seek(0)
+    size = Path(file).stat().st_size if isinstance(file, str) else os.fstat(file.fileno()).st_size
+    if packed or held > size:
+        raise NotACheckpoint("it is packed and would unpack to more than it is, which torch never writes")
+
+
+def _refuse_hollow(weights: dict[str, Any]) -> None:
+    """Refuse a tensor whose shape is larger than its data: nothing in the file, all of the memory."""
+    import torch
+
+    for name, weight in weights.items():
+        if not isinstance(weight, torch.Tensor):
+            raise NotACheckpoint(f"its weight '{name}' is not a tensor")
+        if weight.numel() * weight.element_size() > weight.untyped_storage().nbytes():
+            raise NotACheckpoint(f"its weight '{name}' claims to be larger than its data")
 
 
 class _Meter:

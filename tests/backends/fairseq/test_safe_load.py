@@ -5,9 +5,11 @@ from tests.backends.fairseq.support import SMALL, load, spec, write_model
 # isort: split
 import argparse
 import collections
+import copy
 import os
 import pickle
 import typing
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -181,3 +183,69 @@ def test_what_may_be_unpickled_holds_data_and_calls_nothing() -> None:
     assert {f.__name__ for f in functions} == {"_reconstruct", "scalar", "_empty_dict"}
     assert argparse.Namespace in allowed
     assert set(SMALL) >= {"transformer", "transformer_lm"}
+
+
+# -- what would take the machine's memory ------------------------------------------------------------------
+
+
+def reason(path: Path) -> str:
+    with pytest.raises(BackendError) as caught:
+        load(path)
+    assert (caught.value.error.kind, bool(caught.value.error.hint)) == ("not_a_checkpoint", True)
+    return caught.value.error.message
+
+
+def test_an_archive_that_inflates_is_refused(tmp_path: Path) -> None:
+    path = write_model(tmp_path)
+    packed = tmp_path / "packed.pt"
+    with zipfile.ZipFile(path) as whole, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as small:
+        for part in whole.infolist():
+            small.writestr(part.filename, whole.read(part))
+        small.writestr("archive/data/bomb", bytes(1 << 24))
+    assert packed.stat().st_size < 1 << 20
+    assert "unpack to more than it is" in reason(packed)
+
+
+def test_parts_that_share_their_bytes_are_refused(tmp_path: Path) -> None:
+    """Many entries of the directory that lead to the same data, each a large one."""
+    path = tmp_path / "shared.pt"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", bytes(1 << 16))
+        (part,) = archive.infolist()
+        for number in range(50):
+            again = copy.copy(part)
+            again.filename = f"archive/data/{number}"
+            archive.filelist.append(again)
+            archive.NameToInfo[again.filename] = again
+    assert "unpack to more than it is" in reason(path)
+
+
+def test_a_tensor_larger_than_its_data_is_refused(tmp_path: Path) -> None:
+    path = write_model(tmp_path)
+    state = torch.load(path, weights_only=False)
+    name = next(iter(state["model"]))
+    state["model"][name] = torch.zeros(1).expand(1 << 40)
+    torch.save(state, path)
+    assert path.stat().st_size < 1 << 20
+    assert f"weight '{name}' claims to be larger than its data" in reason(path)
+    state["model"][name] = "weight"
+    torch.save(state, path)
+    assert "is not a tensor" in reason(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("encoder_ffn_embed_dim", 1 << 40),
+        ("decoder_layers", 100_000),
+        ("max_source_positions", 1 << 33),
+    ],
+)
+def test_a_network_larger_than_its_weights_is_not_built(tmp_path: Path, name: str, value: int) -> None:
+    path = write_model(tmp_path)
+    state = torch.load(path, weights_only=False)
+    setattr(state["cfg"]["model"], name, value)
+    if name == "max_source_positions":
+        state["cfg"]["task"]["max_source_positions"] = value
+    torch.save(state, path)
+    assert "far larger than the weights it holds" in reason(path)
