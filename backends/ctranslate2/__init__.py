@@ -31,7 +31,9 @@ class CTranslate2:
         "top_p": Support("exact", "", "of what top_k left; no effect under beams"),
         "min_p": Support("exact", "", "of what top_p left; no effect under beams"),
         "beam": Support("exact", "beam_size", "shown when complete"),
-        "n": Support("exact", "num_hypotheses", "no effect without sampling or beams"),
+        "n": Support(
+            "differs", "num_hypotheses", "the best of all that beams have found, fairseq of the first of them"
+        ),
         "length_penalty": Support("exact", "length_penalty", "over the answer's tokens, end token included"),
         "repetition_penalty": Support(
             "differs", "repetition_penalty", "under beams only what the answer has said counts"
@@ -50,6 +52,9 @@ class CTranslate2:
         "seed": Support("exact", "", "the keyed sampler's own"),
         "logprobs": Support("exact", "return_logits_vocab", "beams are read once more for it"),
         "truncate": Support("exact", ""),
+        "max_new_ratio": Support("exact", "", "of fairseq checkpoints"),
+        "source_lang": Support("exact", "", "of fairseq checkpoints of several languages"),
+        "target_lang": Support("exact", "", "of fairseq checkpoints of several languages"),
     }
 
     @classmethod

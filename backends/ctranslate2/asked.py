@@ -46,6 +46,8 @@ class Asked:
     """What counts as said before where repetition is punished."""
     least: int = 0
     """Tokens an answer has before its end token."""
+    start: tuple[int, ...] = ()
+    """What the decoder of an encoder-decoder model begins with, where the model does not say it itself."""
     unseen: int | None = None
     """The first token of a text to score, where nothing precedes it that could tell of it."""
 

@@ -95,8 +95,10 @@ class Call:
 
     def _feeds(self) -> list[Feed]:
         if self.way == "beams":
-            return [Feed(member.asked.feed, member.asked.script) for member in self.members]
-        return [Feed(row.feed, [*row.ids, *row.left]) for _, row in self._rows]
+            return [
+                Feed(member.asked.feed, member.asked.script, member.asked.start) for member in self.members
+            ]
+        return [Feed(row.feed, [*row.ids, *row.left], row.asked.start) for _, row in self._rows]
 
     def _search(self) -> Search:
         first = self.members[0]

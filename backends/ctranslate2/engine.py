@@ -71,7 +71,8 @@ class CTranslate2Engine:
 
     def warm_up(self) -> None:
         """Answer once, so that the first request does not pay for what is done only once."""
-        self._library.decode([Feed([len(self._reader.pieces) - 1], [])], Search(ahead=2), self._reader.ends)
+        last = len(self._reader.pieces) - 1
+        self._library.decode([Feed([last], [], (last,))], Search(ahead=2), self._reader.ends)
 
     def _receive(self) -> None:
         """Read the lines that have come."""

@@ -7,6 +7,7 @@ from backends.ctranslate2.asked import Asked
 from backends.fairseq import prompt as prompts
 from backends.fairseq import tokenizing
 from backends.fairseq.load import Model
+from backends.fairseq.routes import Route
 from backends.fairseq.started import started
 from repl.messages import Capabilities, Event, Request
 
@@ -55,10 +56,11 @@ class FairseqReader:
         return Asked(
             started=started(model, request, prompt.ids, prompt, prompt.notes),
             codec=model.codec,
-            feed=[model.begin, *prompt.ids] if model.causal else prompt.ids,
+            feed=[prompt.begin, *prompt.ids] if model.causal else prompt.ids,
             script=prompt.forced,
             limit=prompt.limit,
             said=prompt.ids if model.causal else [],
+            start=() if model.causal else (prompt.begin,),
             least=request.params.min_new if model.causal else max(1, request.params.min_new),
         )
 
@@ -69,21 +71,24 @@ class FairseqReader:
             target.append(model.codec.eos)
         if not target:
             raise BackendError("empty_prompt", "there is no text to score", "give at least one word")
-        if len(target) > model.max_target:
+        route = model.routes.find(request.params.source_lang, request.params.target_lang)
+        opens = [] if tuple(target[: len(route.opens)]) == route.opens else [*route.opens]
+        most = model.max_target - len(opens)
+        if len(target) > most:
             raise BackendError(
                 "prompt_too_long",
-                f"the text has {len(target)} tokens, model '{model.name}' takes {model.max_target} at most",
+                f"the text has {len(target)} tokens, model '{model.name}' takes {most} at most",
                 "score it in parts",
             )
-        room = model.max_target - len(target) if model.causal else model.max_prompt
-        source = prompts.read(model, request, room)
+        room = most - len(target) if model.causal else model.max_prompt
+        source = prompts.read(model, request, None if room is None else room - len(route.before))
         if not source.ids and not model.causal:
             raise BackendError("empty_prompt", "the prompt is empty", "give the source of the text to score")
         notes = prompts.unknown_words(source.unknown + unknown)
         if not model.causal and request.opening not in ("auto", "eos"):
             notes.append(f"opening = {request.opening}: no effect, a translation begins with </s>")
-        ids = source.ids if model.causal else [*source.ids, model.codec.source_eos]
-        feed, unseen = (self._opened(request, ids), None) if model.causal else (ids, None)
+        ids = prompts.fed(model, route, source)
+        feed, unseen = (self._opened(request, route, ids) if model.causal else ids), None
         if not feed:
             unseen, feed, target = target[0], target[:1], target[1:]
         return Asked(
@@ -92,12 +97,13 @@ class FairseqReader:
             feed=feed,
             script=target,
             limit=len(target),
+            start=() if model.causal else (route.begin, *opens),
             unseen=unseen,
         )
 
-    def _opened(self, request: Request, ids: list[int]) -> list[int]:
+    def _opened(self, request: Request, route: Route, ids: list[int]) -> list[int]:
         """What a language model reads before the text it scores."""
         if ids or request.opening == "auto":
-            return [self._model.begin, *ids]
+            return [route.begin, *ids]
         dictionary = self._model.task.target_dictionary
         return {"bos": [dictionary.bos()], "eos": [dictionary.eos()], "none": []}[request.opening]

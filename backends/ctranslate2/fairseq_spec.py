@@ -40,8 +40,8 @@ class FairseqConverter(Converter):  # type: ignore[misc]
                 parts.set_transformer_decoder(spec.decoder, network.decoder)
                 spec.register_source_vocabulary(_names(task.source_dictionary.symbols))
                 spec.register_target_vocabulary(_names(task.target_dictionary.symbols))
-                spec.config.decoder_start_token = str(self._model.begin)
-                spec.config.add_source_eos = False  # prompts bring theirs
+                spec.config.decoder_start_token = None  # nor is the language of answers the model's alone
+                spec.config.add_source_eos = False  # prompts bring their own
         dictionary = task.target_dictionary
         spec.config.bos_token, spec.config.eos_token = str(dictionary.bos()), str(dictionary.eos())
         spec.config.unk_token = str(dictionary.unk())

@@ -33,7 +33,10 @@ class _Converter(TransformersConverter):  # type: ignore[misc]
 
     def load_model(self, model_class: Any, model_name_or_path: str, **kwargs: Any) -> Any:
         kwargs |= {"weights_only": True, **self._common}
-        return super().load_model(model_class, model_name_or_path, **kwargs)
+        network = super().load_model(model_class, model_name_or_path, **kwargs)
+        if network.config.model_type == "bart" and not hasattr(network.config, "normalize_before"):
+            network.config.normalize_before = False  # what transformers 5 no longer writes, and all BART have
+        return network
 
     def load_tokenizer(self, tokenizer_class: Any, model_name_or_path: str, **kwargs: Any) -> Any:
         return super().load_tokenizer(tokenizer_class, model_name_or_path, **{**kwargs, **self._common})

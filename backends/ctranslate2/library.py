@@ -23,6 +23,8 @@ class Feed:
     """As ``Asked.feed``."""
     begun: list[int]
     """What its answer begins with."""
+    start: tuple[int, ...] = ()
+    """As ``Asked.start``."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ class Library:
         longest = max(len(feed.begun) for feed in feeds) + search.ahead
         results = self._model.translate_batch(
             [[self._source[token] for token in feed.source] for feed in feeds],
-            target_prefix=[[self._target[token] for token in feed.begun] for feed in feeds],
+            target_prefix=[[self._target[token] for token in (*feed.start, *feed.begun)] for feed in feeds],
             max_input_length=0,
             max_decoding_length=longest,
             min_decoding_length=min(search.least, longest),

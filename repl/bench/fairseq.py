@@ -29,7 +29,7 @@ from repl.params import Params
 from repl.pool import Coordinator, ReplicaPlan
 
 BEAM = 5
-BATCH, LINE, BARE = "fairseq-interactive, batch 64", "fairseq-interactive, line by line", "bare CTranslate2"
+BATCH, LINE, BARE = "interactive, batch 64", "interactive, line by line", "bare CTranslate2"
 
 
 class Ours(msgspec.Struct, frozen=True):
@@ -134,9 +134,9 @@ async def measure(case: Case, rounds: int) -> list[Figure]:
             for name, pool in pools.items():
                 took = (await through(pool, name, case.lines, case.params)).seconds
                 rates.setdefault(name, []).append(len(case.lines) / took)
-            for name, process in bare.items():
-                took = (await asyncio.to_thread(process.round)).seconds
-                rates.setdefault(f"{BARE} of {name}", []).append(len(case.lines) / took)
+                if name in bare:
+                    took = (await asyncio.to_thread(bare[name].round)).seconds
+                    rates.setdefault(f"{BARE} of {name}", []).append(len(case.lines) / took)
             for peer, lines, options in _peers(case):
                 ran = await asyncio.to_thread(_interactive, case, lines, options)
                 rates.setdefault(peer, []).append(len(lines) / ran.seconds)
@@ -145,7 +145,7 @@ async def measure(case: Case, rounds: int) -> list[Figure]:
         for name, pool in pools.items():
             figures += await footprint.figures(case.name, name, pool, case.lines[0], case.params)
         for name, process in bare.items():
-            figures += footprint.peak(case.name, f"{BARE} of {name}, two workers", [process.pid])
+            figures += footprint.peak(case.name, f"bare {name}", [process.pid])
     held = {name: size for name, size in peaks.items() if size is not None}
     return figures + [footprint.memory(case.name, name, size) for name, size in held.items()]
 
