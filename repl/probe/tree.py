@@ -93,7 +93,8 @@ def _edge(node: Node, parent: Node | None) -> list[Span]:
     if node.position is not None:
         own = piece_text(node.edge) or _piece(node, node.position)
         other = f"{_piece(parent, node.position)} → " if parent is not None else ""
-        words = Span(f"{node.how} @{node.position} {other}{own} ", "changed")
+        of = f" of #{node.parent}" if parent is None and node.parent is not None else ""
+        words = Span(f"{node.how}{of} @{node.position} {other}{own} ", "changed")
         same = parent is not None and parent.model == node.model
         return [words] if same else [words, model]
     prompt = Span(f"> {cut(visible_line(' '.join(node.prompt.split())), 40)} → ", "muted")
