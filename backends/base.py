@@ -80,7 +80,8 @@ class Backend(Protocol):
     """Describes a backend without importing its libraries, and loads engines.
 
     One that can spread a replica over several devices (``ModelSpec.gpus``) says ``spreads = True``; it gets
-    the first of them as ``device`` and sees them all.
+    the first of them as ``device`` and sees them all. One whose libraries may be imported in a process that
+    is forked afterwards has a class method ``preload`` that imports them and does nothing else.
     """
 
     name: ClassVar[str]

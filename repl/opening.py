@@ -7,6 +7,7 @@ from repl.config import Config, ConfigError
 from repl.devices import plan
 from repl.options import Options
 from repl.pool import Coordinator, ReplicaPlan
+from repl.pool.nursery import Nursery
 from repl.pool.steady import steady
 from repl.pool.trace import Trace
 from repl.session.errors import InputError
@@ -23,10 +24,13 @@ async def open_pool(
     Raises ``ConfigError`` for a trace that cannot be written or a port that cannot be served.
     """
     with closing(_trace(options)) if options.trace else nullcontext() as trace:
-        pool = Coordinator(plans, queue_limit=queue_limit, order=config.order, trace=trace)
-        with _exported(pool, options.metrics_port), steady():
-            async with pool:
-                yield pool
+        async with Nursery() as nursery:
+            pool = Coordinator(
+                plans, queue_limit=queue_limit, order=config.order, trace=trace, launch=nursery.launch
+            )
+            with _exported(pool, options.metrics_port), steady():
+                async with pool:
+                    yield pool
 
 
 @asynccontextmanager

@@ -33,6 +33,10 @@ class Echo:
     }
 
     @classmethod
+    def preload(cls) -> None:
+        """There is nothing to import."""
+
+    @classmethod
     def recognises(cls, path: Path) -> bool:
         """No file is an echo checkpoint."""
         return False

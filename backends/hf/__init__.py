@@ -69,6 +69,11 @@ class HuggingFace:
     }
 
     @classmethod
+    def preload(cls) -> None:
+        """See ``Backend``."""
+        importlib.import_module("backends.hf.load")
+
+    @classmethod
     def recognises(cls, path: Path) -> bool:
         """A folder whose ``config.json`` names a model type."""
         try:

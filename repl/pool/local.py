@@ -5,24 +5,20 @@ import os
 import socket
 import subprocess
 import sys
-from collections import deque
 from collections.abc import Sequence
 
+from repl.pool.output import Output
 from repl.pool.plan import ReplicaPlan
 from repl.pool.transport import FrameProtocol, ProtocolFactory
-
-KEPT_LINES = 100
-LONGEST_LINE = 2000
 
 
 class LocalProcess:
     """A running replica process, its connection, and the last it wrote to stderr."""
 
-    def __init__(self, process: subprocess.Popen[bytes], connection: FrameProtocol) -> None:
-        self._process = process
+    def __init__(self, process: subprocess.Popen[bytes], connection: FrameProtocol, output: Output) -> None:
         self.connection = connection
-        self._lines: deque[str] = deque(maxlen=KEPT_LINES)
-        self._collector: asyncio.Task[None] | None = None
+        self._process = process
+        self._output = output
 
     @property
     def pid(self) -> int:
@@ -39,26 +35,12 @@ class LocalProcess:
             code = await asyncio.to_thread(self._process.wait, within)
         except subprocess.TimeoutExpired:
             return None
-        if self._collector is not None:  # what it said last may still be in the pipe
-            await asyncio.wait([self._collector], timeout=0.5)
+        await self._output.settle()
         return code
 
     def last_words(self) -> list[str]:
         """The last lines it wrote to stdout or stderr."""
-        return list(self._lines)
-
-    def listen(self, pipe: asyncio.StreamReader) -> None:
-        """Keep what the process writes, bounded in lines and length, until it ends."""
-        self._collector = asyncio.create_task(self._collect(pipe))
-
-    async def _collect(self, pipe: asyncio.StreamReader) -> None:
-        tail = b""
-        while chunk := await pipe.read(1 << 16):
-            *lines, tail = (tail + chunk).split(b"\n")
-            tail = tail[-LONGEST_LINE:]
-            self._lines.extend(line[:LONGEST_LINE].decode(errors="replace").rstrip() for line in lines)
-        if tail:
-            self._lines.append(tail.decode(errors="replace"))
+        return self._output.lines
 
 
 def environment(plan: ReplicaPlan) -> dict[str, str]:
@@ -107,23 +89,19 @@ async def launch(
         theirs.close()
         os.close(write_end)
     try:
-        return await _attach(process, ours, read_end, connect)
+        return LocalProcess(process, *await attach(ours, read_end, connect))
     except BaseException:  # cancelled half-way: leave no process behind
         process.kill()
         process.wait()
         raise
 
 
-async def _attach(
-    process: subprocess.Popen[bytes], ours: socket.socket, read_end: int, connect: ProtocolFactory
-) -> LocalProcess:
-    """Put the event loop at our end of the socket and of the output pipe."""
-    loop = asyncio.get_running_loop()
+async def attach(
+    ours: socket.socket, read_end: int, connect: ProtocolFactory
+) -> tuple[FrameProtocol, Output]:
+    """Put the event loop at our end of a replica's socket and of its output pipe."""
     ours.setblocking(False)
-    _, connection = await loop.create_connection(connect, sock=ours)
-    launched = LocalProcess(process, connection)
-    reader = asyncio.StreamReader(limit=1 << 20)
-    pipe = os.fdopen(read_end, "rb", 0)
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
-    launched.listen(reader)
-    return launched
+    _, connection = await asyncio.get_running_loop().create_connection(connect, sock=ours)
+    output = Output()
+    await output.listen(read_end)
+    return connection, output

@@ -95,7 +95,11 @@ def serve(channel: Channel, inbox: "queue.SimpleQueue[ToChild]", driver: Driver)
 
 def main() -> None:
     """Entry point of the process."""
-    fd, parent = int(sys.argv[1]), int(sys.argv[2])
+    run(int(sys.argv[1]), int(sys.argv[2]))
+
+
+def run(fd: int, parent: int) -> None:
+    """Be a replica at the other end of the socket ``fd``; does not return."""
     die_with_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     channel = Channel(socket.socket(fileno=fd))

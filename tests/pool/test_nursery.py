@@ -1,0 +1,130 @@
+"""Replicas that are forked: they live, speak and die as those that are started by exec."""
+
+import asyncio
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+
+import msgspec
+import psutil
+import pytest
+
+from repl.messages import Failed, Finished, Lost, Step
+from repl.pool import Coordinator, Limits
+from repl.pool.nursery import Nursery, suits
+
+from .conftest import ask, plans
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="replicas are forked on Linux only")
+
+PARENT = """
+import asyncio, json, psutil
+from repl.messages import ModelSpec
+from repl.pool import Coordinator, ReplicaPlan
+from repl.pool.nursery import Nursery
+
+async def main():
+    spec = ModelSpec(name="e", backend="echo", path="")
+    plans = [ReplicaPlan(name=f"e/{i}", model=spec, device="cpu:0") for i in range(2)]
+    async with Nursery() as nursery, Coordinator(plans, launch=nursery.launch) as pool:
+        await pool.ready()
+        print(json.dumps([child.pid for child in psutil.Process().children(recursive=True)]), flush=True)
+        await asyncio.sleep(600)
+
+asyncio.run(main())
+"""
+
+
+def cradle():
+    """The only child of this process that is a cradle."""
+    (found,) = [child for child in psutil.Process().children() if "repl.pool.cradle" in child.cmdline()]
+    return found
+
+
+@pytest.fixture
+async def pool():
+    limits = Limits(backoff=0.01, deaths=100)
+    two = plans(2, faults=True)
+    async with Nursery() as nursery, Coordinator(two, limits=limits, launch=nursery.launch) as made:
+        await made.ready()
+        yield made
+
+
+def pids(pool):
+    return [status.pid for status in pool.status()]
+
+
+async def test_replicas_are_children_of_the_cradle_and_answer(pool):
+    assert {child.pid for child in cradle().children()} == set(pids(pool))
+    ends = await asyncio.gather(*(pool.submit(ask(f"answer {i}")).wait() for i in range(8)))
+    assert all(isinstance(end, Finished) for end in ends)
+    for pid in pids(pool):
+        assert psutil.Process(pid).num_threads() == 3
+        assert os.getsid(pid) == pid
+
+
+async def test_a_killed_replica_is_mourned_and_comes_back(pool):
+    victim = pids(pool)[0]
+    ticket = pool.submit(ask("!hang 1"), pin=pool.status()[0].name)
+    async for event in ticket:
+        if isinstance(event, Step):
+            os.kill(victim, signal.SIGKILL)
+            break
+    end = await ticket.wait()
+    assert isinstance(end, Lost)
+    assert "SIGKILL" in end.error.message
+    await pool.ready()
+    assert victim not in pids(pool)
+    assert isinstance(await pool.submit(ask("again")).wait(), Finished)
+
+
+async def test_the_end_of_the_cradle_costs_its_replicas_and_not_the_session(pool):
+    before = [psutil.Process(pid) for pid in pids(pool)]
+    cradle().kill()
+    _, alive = await asyncio.to_thread(psutil.wait_procs, before, 20)
+    assert not alive
+    assert isinstance(await pool.submit(ask("again")).wait(), Finished)
+    assert {child.pid for child in cradle().children()} <= set(pids(pool))
+
+
+async def test_nothing_is_left_when_the_nursery_closes():
+    async with Nursery() as nursery, Coordinator(plans(2), launch=nursery.launch) as pool:
+        await pool.ready()
+        everyone = [cradle(), *cradle().children()]
+    _, alive = await asyncio.to_thread(psutil.wait_procs, everyone, 20)
+    assert not alive
+
+
+def test_everything_leaves_when_the_parent_is_killed():
+    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        watched = [os.pidfd_open(pid) for pid in json.loads(parent.stdout.readline())]
+        assert len(watched) == 3
+        parent.kill()
+        for descriptor in watched:
+            assert select.select([descriptor], [], [], 20)[0], "a process outlived its parent"
+            os.close(descriptor)
+
+
+async def test_last_words_of_a_forked_replica_are_kept(capfd, monkeypatch):
+    monkeypatch.setenv("PYTHONFAULTHANDLER", "1")
+    one, limits = plans(1, faults=True), Limits(deaths=1)
+    async with Nursery() as nursery, Coordinator(one, limits=limits, launch=nursery.launch) as pool:
+        await pool.ready()
+        ticket = pool.submit(ask("!hang 0"))
+        os.kill(pids(pool)[0], signal.SIGABRT)
+        end = await ticket.wait()
+        assert isinstance(end, Failed | Lost)
+        assert "SIGABRT" in end.error.message
+        assert "most recent call first" in end.error.detail
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_may_be_forked():
+    (plan,) = plans(1)
+    assert suits(plan)
+    assert not suits(msgspec.structs.replace(plan, device="cuda:0"))
+    assert not suits(msgspec.structs.replace(plan, model=msgspec.structs.replace(plan.model, gpus=2)))
