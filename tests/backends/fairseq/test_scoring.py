@@ -385,3 +385,28 @@ def test_what_it_can_do_is_told(engine: FairseqEngine, causal: FairseqEngine) ->
         assert model.capabilities.tasks == ("generate", "score", "tokenize")
         assert model.capabilities.distributions
     assert engine.capabilities.attention and not causal.capabilities.attention
+
+
+def test_a_text_costs_what_fairseqs_eval_lm_says(
+    causal: FairseqEngine, causal_library: Library, caplog: pytest.LogCaptureFixture
+) -> None:
+    """``fairseq-eval-lm`` on sentences of their own: the mean bits of their tokens and end tokens."""
+    from fairseq_cli.eval_lm import eval_lm
+
+    batches = []
+    for line in PROMPTS:
+        target = torch.tensor([[*ids(line), 2]])
+        before = torch.cat([torch.tensor([[2]]), target[:, :-1]], 1)
+        batches.append(
+            {
+                "id": torch.tensor([len(batches)]),
+                "ntokens": target.numel(),
+                "net_input": {"src_tokens": before, "src_lengths": torch.tensor([target.numel()])},
+                "target": target,
+            }
+        )
+    wanted = eval_lm(causal_library.networks, causal_library.task.source_dictionary, batches)
+    steps = [step for line in PROMPTS for step in Told(causal, scored("", line, closing=True)).steps]
+    bits = [-(step.raw_lp or 0) / math.log(2) for step in steps]
+    assert sum(bits) / len(bits) == pytest.approx(wanted["loss"], abs=1e-5)
+    assert 2 ** (sum(bits) / len(bits)) == pytest.approx(wanted["perplexity"], rel=0.01)

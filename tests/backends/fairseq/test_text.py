@@ -1,12 +1,13 @@
 """Between text and symbols: splitting, joining, and what may be shown before the answer is complete."""
 
-from tests.backends.fairseq.support import Told, load, request, spec, write_model
+from tests.backends.fairseq.support import Told, events, load, request, spec, write_model
 
 # isort: split
 import json
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 import torch
 from fairseq.data import Dictionary
@@ -17,7 +18,8 @@ from backends.fairseq import Fairseq, splitting
 from backends.fairseq.options import Options
 from backends.fairseq.rules import repeats
 from backends.fairseq.text import Codec, cut, marks, without_partial_stop
-from repl.messages import Error
+from repl.messages import Error, Finished
+from repl.readings import Tokenized
 
 
 def codec(*symbols: str, remove: str | None = None, bpe: object = None, tokenizer: object = None) -> Codec:
@@ -163,3 +165,29 @@ def test_repeated_n_grams() -> None:
     assert repeats([5, 6, 7, 5, 6], 3) == {7}
     assert repeats([5, 6], 1) == {5, 6}
     assert repeats([5], 3) == repeats([], 1) == set()
+
+
+def test_sentencepiece_there_and_back(tmp_path: Path) -> None:
+    """A model with pieces for its symbols: plain text in, plain text out, pieces for who looks closer."""
+    sentencepiece = pytest.importorskip("sentencepiece")
+    text = ["the house is red", "a red house and a blue car", "the cars are blue", "houses and cars"]
+    (tmp_path / "text").write_text("\n".join(text))
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(tmp_path / "text"), model_prefix=str(tmp_path / "spm"), vocab_size=24, minloglevel=2
+    )
+    splitter = sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / "spm.model"))
+    pieces = [splitter.id_to_piece(i) for i in range(3, splitter.get_piece_size())]
+    engine = load(write_model(tmp_path, symbols=pieces), options={"bpe": "sentencepiece"})
+    told = Told(engine, request(text[0], beam=2))
+    assert told.started.raw_prompt.split() == splitter.encode(text[0], out_type=str)
+    assert told.started.prompt_text == text[0]
+    symbols = told.finished.hypotheses[0].raw_text
+    assert told.finished.text == splitter.decode(symbols.split())
+    for side in ("prompt", "target"):
+        asked = msgspec.structs.replace(request(""), task="tokenize", **{side: "a blue house"})
+        *_, last = events(engine, asked)
+        assert isinstance(last, Finished) and isinstance(last.reading, Tokenized)
+        assert last.reading.decoded == "a blue house" == b"".join(last.reading.pieces).decode()
+        assert len(last.reading.ids) == len(splitter.encode("a blue house")) and not any(last.reading.unknown)
+    scored = Told(engine, msgspec.structs.replace(request(text[0]), task="score", target="blue cars"))
+    assert "".join(step.text for step in scored.steps) == "blue cars"
