@@ -5,6 +5,7 @@ import math
 
 import pytest
 
+from repl.session.commands.probing import lockstep
 from repl.session.commands.probing.mixing import members
 from tests.session.support import pool_of
 from tests.session.toyreader import OTHER, reading_session
@@ -169,3 +170,19 @@ async def test_a_members_replica_is_asked_again(mixing, do):
     await do("/ensemble a+b hello")
     homes = {ticket.home for ticket in pool_of(mixing).tickets[2:]}
     assert homes and all(home is not None for home in homes)
+
+
+@pytest.mark.parametrize("names", ["a+a", "a+b", "a+b+c mode=geo"])
+async def test_writing_ahead_changes_nothing_but_the_number_of_requests(mixing, do, monkeypatch, names):
+    pool = pool_of(mixing)
+    pool.tables["a"] = dict.fromkeys((None, 1, 2, 3), (0.02, 0.4, 0.3, 0.28))
+    await do("/set temperature 1", "/set seed 11", "/set max_new 30")
+    quick = await do(f"/ensemble {names} hello")
+    asked = len(pool.tickets)
+    monkeypatch.setattr(lockstep, "FARTHEST", 1)
+    slow = await do(f"/ensemble {names} hello")
+    assert ids(quick) == ids(slow)
+    assert [step.raw_lp for step in quick.answer.steps] == [step.raw_lp for step in slow.answer.steps]
+    assert quick.answer.text == slow.answer.text
+    assert len(ids(quick)) > 5
+    assert asked < len(pool.tickets) - asked

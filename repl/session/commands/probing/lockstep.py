@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from repl.session.session import Session
 
 
+FARTHEST = 16
+"""Most tokens a member writes ahead."""
+
+
 class Broken(Exception):
     """The answer cannot go on."""
 
@@ -36,12 +40,12 @@ class Member:
     home: str | None = None
     """The replica that answered last and still has the beginning in its cache."""
 
-    async def ask(self, session: "Session", written: Sequence[int]) -> Answer:
-        """Have it go on after these tokens by one; raises ``Broken``."""
+    async def ask(self, session: "Session", written: Sequence[int], ahead: int) -> Answer:
+        """Have it go on after these tokens by ``ahead`` of its own; raises ``Broken``."""
         request = msgspec.structs.replace(
             self.request,
             prefix_ids=tuple(written),
-            params=msgspec.structs.replace(self.request.params, max_new=len(written) + 1),
+            params=msgspec.structs.replace(self.request.params, max_new=len(written) + ahead),
         )
         answer = Answer()
 
@@ -70,24 +74,44 @@ async def write(
 ) -> AsyncIterator[Event]:
     """The events of the mixture's answer; raises ``Broken``.
 
-    A token is told when the next one is asked for: only then its text is known. It costs every member one
-    request a token, whose beginning a prefix cache makes cheap.
+    A token is told when what follows it is known, since only then its text is. Each member writes a few
+    tokens ahead by itself, with the same noise: as long as all of them write what the mixture chooses, their
+    distributions hold, and none needs to be asked again.
     """
     written: list[int] = []
     pending: Step | None = None
+    ahead = 1
+    answers = await asyncio.gather(*(member.ask(session, written, ahead) for member in members))
+    if answers[0].started is not None:
+        yield msgspec.structs.replace(answers[0].started, reused=0)
     while True:
-        answers = await asyncio.gather(*(member.ask(session, written) for member in members))
-        first = answers[0]
-        if not written and first.started is not None:
-            yield msgspec.structs.replace(first.started, reused=0)
+        if written and not all(_foresaw(answer, written) for answer in answers):
+            whole = all(_wrote(answer, written) for answer in answers)
+            ahead = min(FARTHEST, 2 * ahead) if whole else 1
+            answers = await asyncio.gather(*(member.ask(session, written, ahead) for member in members))
         if pending is not None:
-            told = first.steps[len(written) - 1]
+            told = answers[0].steps[len(written) - 1]
             yield msgspec.structs.replace(pending, piece=told.piece, text=told.text)
         if (end := _end(answers, len(written), params)) is not None:
             yield end
             return
         pending = await asyncio.to_thread(_next, answers, len(written), mode, params, sample)
         written.append(pending.token)
+
+
+def _wrote(answer: Answer, written: Sequence[int]) -> bool:
+    """Whether it is the beginning of what is written, or all of it."""
+    steps = answer.steps[: len(written)]
+    return steps[-1].token == written[len(steps) - 1]
+
+
+def _foresaw(answer: Answer, written: Sequence[int]) -> bool:
+    """Whether it tells what follows what is written: all before the last token is known to be the same."""
+    count = len(written)
+    if len(answer.steps) < count or not _wrote(answer, written):
+        return False
+    ended = isinstance(answer.terminal, Finished) and answer.terminal.reason == "eos"
+    return len(answer.steps) > count or ended
 
 
 def _end(answers: Sequence[Answer], count: int, params: Params) -> Finished | None:

@@ -127,7 +127,7 @@ def _prepared(
         marks=marks,
         origin=Origin(None, how=f"ensemble {mode}"),
     )
-    asked = Params(logprobs=max(ALTERNATIVES, kept.logprobs), truncate=kept.truncate)
+    asked = msgspec.structs.replace(kept, logprobs=max(ALTERNATIVES, kept.logprobs), stop=())
     return exchange, [msgspec.structs.replace(p.request, params=asked, distributions=True) for p in parts]
 
 
