@@ -100,6 +100,11 @@ class TestReading:
         ):
             assert getattr(spec, field) == getattr(b, field)
 
+    def test_chains_have_names(self, folder: Path) -> None:
+        text = "models: {x: runs/early, y: runs/late}\nchains:\n  both: 'x>\"Now {}\">y'\n  back: y>x"
+        assert load(folder, text).chains == {"both": 'x>"Now {}">y', "back": "y>x"}
+        assert load(folder, "models: {x: runs/early}").chains == {}
+
     def test_all_models_are_compared_unless_said_otherwise(self, folder: Path) -> None:
         assert load(folder, "models: {x: runs/early, y: runs/late}").compare == ("x", "y")
         assert load(folder, "models: {x: runs/early, y: runs/late}\ncompare: y").compare == ("y",)
@@ -180,6 +185,9 @@ FAULTS = {
         "models: {x: {path: runs/early, backend: fairsec}}",
         r"x\.backend: unknown backend 'fairsec': did you mean 'fairseq'\? there are .*hf",
     ),
+    "a chain of one": (HEAD + "chains: {c: base}", r"my\.yaml:3: chains\.c: 'base' is no chain"),
+    "a chain called as a model": (HEAD + "chains: {x: 'x>x'}", r"my\.yaml:3: 'x' is a model"),
+    "a chain called as a device": (HEAD + "chains: {gpu1: 'x>x'}", r"my\.yaml:3: 'gpu1' cannot name a chain"),
     "unknown model in compare": (
         HEAD + "compare: [xx]",
         r"my\.yaml:3: compare\[0\]: unknown model 'xx': .*x",

@@ -80,5 +80,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     on_loss: Literal["lose", "continue"] = "lose"
     """An answer whose replica dies ends as lost, or goes on elsewhere where the backend can."""
     theme: str | None = None
+    chains: dict[str, str] = {}
+    """By name, as ``/chain`` reads them; which models they name is seen when one is used."""
     source: Path | None = None
     """The file it was read from."""

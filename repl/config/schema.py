@@ -12,7 +12,7 @@ from repl.params import TEXTS, ParamError, Value, check, parameter
 
 SETTINGS = ("queue_limit", "order", "on_loss", "theme")
 """Keys that the user's own file lends to every other configuration."""
-TOP = ("models", "compare", "defaults", *SETTINGS)
+TOP = ("models", "compare", "defaults", "chains", *SETTINGS)
 MODEL = (
     "backend",
     "path",
@@ -80,6 +80,7 @@ def config(root: Item, path: Path) -> Config:
         name=path.stem,
         models=models,
         compare=_compare(top.get("compare"), models),
+        chains=_chains(top["chains"], models) if "chains" in top else {},
         source=path,
         **settings(top),  # type: ignore[arg-type]
     )
@@ -97,6 +98,20 @@ def _compare(item: Item | None, models: dict[str, ModelConfig]) -> tuple[str, ..
     if not names:
         raise item.fault("no model is named: leave the key out to show all")
     return tuple(names)
+
+
+def _chains(item: Item, models: dict[str, ModelConfig]) -> dict[str, str]:
+    chains = {}
+    for name, value in item.mapping().items():
+        if (fault := name_fault(name)) is not None:
+            raise ConfigError(f"{value.place}: {fault.replace('a model', 'a chain')}")
+        if name in models:
+            raise ConfigError(f"{value.place}: '{name}' is a model: call the chain something else")
+        text = value.text("models with > between them, such as 'a>b'")
+        if ">" not in text:
+            raise value.fault(f"'{text}' is no chain: put > between its models, such as 'a>b'")
+        chains[name] = text
+    return chains
 
 
 def _model(name: str, item: Item, base: Path, shared: dict[str, Value]) -> ModelConfig:

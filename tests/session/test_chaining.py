@@ -3,6 +3,7 @@ import asyncio
 import pytest
 
 from repl.probe.chain import Chain
+from repl.session import commands
 from repl.session.frontend import Notice
 from repl.session.session import Session
 from repl.session.store import Store
@@ -69,6 +70,14 @@ async def test_without_a_prompt_it_takes_the_last(do, session):
     await do("x")
     await session.exchanges[0].ticket.wait()
     assert (await do("/chain a>b")).text == "b[a[x]]"
+
+
+async def test_a_chain_of_the_configuration_goes_by_its_name(do, session):
+    session.config.chains["pair"] = 'a>"So: {}">b'
+    assert (await do("/chain pair hello you")).text == "b[So: a[hello you]]"
+    assert tuple(
+        f"/chain {c.text}" for c in commands.complete(session, "/chain pa") if c.help == 'a>"So: {}">b'
+    ) == ("/chain pair",)
 
 
 async def test_one_failing_of_several_is_told_and_the_rest_goes_on(do, session, screen):

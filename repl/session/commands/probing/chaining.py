@@ -24,6 +24,9 @@ USAGE = '/chain a>b PROMPT, /chain a>"Summarise: {}">b PROMPT, /chain (a,b)>c PR
 
 
 async def _chain(session: "Session", ui: FrontEnd, argument: str) -> None:
+    name, _, rest = argument.partition(" ")
+    if name in session.config.chains:
+        argument = f"{session.config.chains[name]} {rest.strip()}"
     stages, prompt = _stages(session, argument)
     prompt = prompt or last_prompt(session)
     hops: list[Hop] = []
@@ -101,6 +104,7 @@ def hop(stage: int, exchange: "Exchange") -> Hop:
 def _offers(session: "Session", before: "Sequence[str]", begun: str) -> "Iterable[Offer]":
     if before:
         return
+    yield from session.config.chains.items()
     done = max(begun.rfind(sign) for sign in ">(,") + 1
     for name, help in model_offers(session, (), ""):
         yield begun[:done] + name, help
@@ -116,7 +120,7 @@ COMMANDS = (
             "between two models is what the next one is asked: {} stands for the output, {prompt} for the "
             "first prompt, {NAME} for a certain model's output. Models in brackets answer independently, at "
             "the same time, and their answers go on together, labelled. Each hop is an answer in its model's "
-            "pane and in the record."
+            "pane and in the record. A configuration may name chains under `chains:`; /chain NAME PROMPT."
         ),
         handler=_chain,
         offers=_offers,
