@@ -16,9 +16,13 @@ def run(config: "Config", options: "Options") -> int:
     """Open the app and stay until the user leaves; returns the exit code."""
     # Textual reads this when it is imported. At its 60 updates a second an echoed key waits up to 33 ms.
     os.environ.setdefault("TEXTUAL_FPS", "240")
-    from repl.tui.typeahead import taken
+    from repl.tui.typeahead import TypeAhead
 
-    with taken() as typed:
+    keys = TypeAhead()
+    keys.take()
+    try:
         from repl.tui.main import main
 
-        return main(config, options, typed)
+        return main(config, options, keys)
+    finally:
+        keys.give_back()

@@ -47,7 +47,7 @@ class Actions(App[int]):
 
     def action_interrupt(self) -> None:
         """Copy, stop or clear: never leave."""
-        selected = self.screen.get_selected_text() or self.prompt.selected_text
+        selected = self.screen.get_selected_text() or self.prompt.stand_ins.decoded(self.prompt.selected_text)
         if selected:
             self.copy_to_clipboard(selected)
             self.screen.clear_selection()

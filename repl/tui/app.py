@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from repl.session.commands.base import Completion
     from repl.session.frontend import Notice
     from repl.session.session import Session
+    from repl.tui.remembered import Remembered
     from repl.tui.service import OpenSession
 
 
@@ -62,9 +63,14 @@ class ReplApp(Actions):
     AUTO_FOCUS = None
 
     def __init__(
-        self, config: Config, open_session: OpenSession, theme: str | None = None, typed: str = ""
+        self,
+        config: Config,
+        open_session: OpenSession,
+        theme: str | None = None,
+        typed: str = "",
+        remembered: Remembered | None = None,
     ) -> None:
-        """``typed`` is what was typed before there was an app."""
+        """``typed`` is what was typed before there was an app; without ``remembered`` nothing is kept."""
         super().__init__()
         self._early: list[Message] | None = [*PasteParser().feed(typed)] if typed else []
         """Keys and pastes that wait for the first frame; None after it."""
@@ -72,6 +78,7 @@ class ReplApp(Actions):
         self._service = Service(open_session, TuiFrontEnd(self), self._opened)
         for own in themes.OWN:
             self.register_theme(own)
+        self._remembered = remembered
         self.theme, self._doubt = themes.choose(theme, self.available_themes)
 
     @property
@@ -132,6 +139,13 @@ class ReplApp(Actions):
             self._early.append(event)
         else:
             await super().on_event(event)
+
+    def choose_theme(self, name: str) -> None:
+        """Change the colours, for later sittings too."""
+        self.theme = name
+        doubt = self._remembered.keep_theme(name) if self._remembered is not None else None
+        if doubt is not None:
+            self.front_end.notice(doubt)
 
     # -- the session's life ----------------------------------------------------------------------------------
 

@@ -69,7 +69,7 @@ class TuiFrontEnd:
 
     def set_theme(self, name: str) -> None:
         """Change the colours."""
-        self._app.theme = name
+        self._app.choose_theme(name)
 
     def themes(self) -> Sequence[str]:
         """The app's own themes, then Textual's."""

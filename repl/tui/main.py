@@ -14,16 +14,18 @@ from repl.arguments import PROGRAM
 from repl.safe import visible_line
 from repl.tui import pastes, terminal_keys
 from repl.tui.app import ReplApp
+from repl.tui.remembered import Remembered
 
 if TYPE_CHECKING:
     from repl.config import Config
     from repl.options import Options
     from repl.session.frontend import Notice
     from repl.session.session import Session
+    from repl.tui.typeahead import TypeAhead
 
 
-def main(config: Config, options: Options, typed: str = "") -> int:
-    """Open the app; returns the exit code. ``typed`` is what was typed meanwhile."""
+def main(config: Config, options: Options, keys: TypeAhead) -> int:
+    """Open the app; returns the exit code."""
     if not sys.stderr.isatty() and sys.__stdout__ is not None:
         vars(sys)["__stderr__"] = sys.__stdout__  # Textual draws on the original stderr, which goes elsewhere
     # Keys are read and frames written by threads. While answers stream, each waits its turn for the
@@ -31,11 +33,13 @@ def main(config: Config, options: Options, typed: str = "") -> int:
     sys.setswitchinterval(0.0005)
     terminal_keys.install()
     pastes.install()
-    return asyncio.run(_main(config, options, typed))
+    return asyncio.run(_main(config, options, keys))
 
 
-async def _main(config: Config, options: Options, typed: str = "") -> int:
-    app = ReplApp(config, lambda: open_session(config, options), options.theme or config.theme, typed)
+async def _main(config: Config, options: Options, keys: TypeAhead) -> int:
+    remembered = Remembered()
+    theme = options.theme or config.theme or remembered.theme
+    app = ReplApp(config, lambda: open_session(config, options), theme, keys.typed, remembered)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
@@ -43,6 +47,7 @@ async def _main(config: Config, options: Options, typed: str = "") -> int:
     try:
         await app.run_async()
     finally:
+        keys.give_back()  # the shell may be typed at already
         _say(await app.close())
     return app.return_code or 0
 

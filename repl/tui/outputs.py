@@ -10,6 +10,7 @@ from rich.cells import cell_len
 from repl.probe.figure import Figure, Row
 from repl.safe import visible, visible_line
 from repl.session.frontend import Notice, Output, Table
+from repl.tui import markdown
 from repl.tui.lines import Line, Span
 from repl.tui.transcript import Block
 
@@ -27,6 +28,8 @@ def block(output: Output, width: int) -> Block:
         return Block(table(output))
     if isinstance(output, Figure):
         return Block([figure_line(row) for row in output.rows(width)])
+    if output.format == "markdown":
+        return Block(markdown.lines(output.text))
     return Block([Line(text) for text in visible(output.text).rstrip("\n").split("\n")])
 
 

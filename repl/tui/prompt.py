@@ -12,7 +12,6 @@ from textual import events
 from textual.message import Message
 from textual.widgets import TextArea
 
-from repl.safe import visible
 from repl.tui import keymap
 from repl.tui.history import History
 from repl.tui.readline import ReadlineArea
@@ -70,8 +69,8 @@ class Prompt(ReadlineArea):
     # -- the text --------------------------------------------------------------------------------------------
 
     def fill(self, text: str) -> None:
-        """Replace the text, with the cursor at its end; can be undone. Controls become glyphs."""
-        text = visible(text)
+        """Replace the text, with the cursor at its end; can be undone."""
+        text = self.stand_ins.encoded(text)
         self._expected = text
         self.replace(text, (0, 0), self.document.end)
         self.move_cursor(self.document.end)
@@ -99,7 +98,7 @@ class Prompt(ReadlineArea):
 
     def action_send(self) -> None:
         """Send the text, unless it is blank."""
-        text = self.text
+        text = self.meant
         self.close_completions()
         if not text.strip():
             return
@@ -136,7 +135,7 @@ class Prompt(ReadlineArea):
             self._walk(1)
 
     def _walk(self, by: int) -> None:
-        line = self.past.step(by, self.text)
+        line = self.past.step(by, self.meant)
         if line is not None:
             self.close_completions()
             self.fill(line)
@@ -145,7 +144,7 @@ class Prompt(ReadlineArea):
         """Search the history; again for an older match."""
         if self._query is None:
             self.close_completions()
-            self._query, self._found, self._before_search = "", None, self.text
+            self._query, self._found, self._before_search = "", None, self.meant
         self._report_search()
 
     def _search_key(self, event: events.Key) -> bool:
@@ -227,7 +226,7 @@ class Prompt(ReadlineArea):
                 return
             await self.run_action("app.next_pane(1)")
             return
-        self._completions, self._typed = found, self.text
+        self._completions, self._typed = found, self.meant
         if len(found) == 1:
             self.fill(self._typed[: found[0].start] + found[0].text)
             self.close_completions()
@@ -251,7 +250,7 @@ class Prompt(ReadlineArea):
 
     def _choose(self, by: int) -> None:
         if self._chosen < 0:
-            self._typed = self.text
+            self._typed = self.meant
             self._chosen = 0 if by > 0 else len(self._completions) - 1
         else:
             self._chosen = (self._chosen + by) % len(self._completions)
@@ -263,15 +262,15 @@ class Prompt(ReadlineArea):
         """Completions of the text, as long as the cursor is at its end and it is one line."""
         if self.cursor_location != self.document.end or self.document.line_count > 1:
             return ()
-        return self.completer(self.text)
+        return self.completer(self.meant)
 
     def _complete_live(self) -> None:
         found = self._find() if self.text.startswith(LIVE) else ()
-        if len(found) == 1 and self.text == self.text[: found[0].start] + found[0].text.rstrip():
+        if len(found) == 1 and self.meant == self.meant[: found[0].start] + found[0].text.rstrip():
             found = ()
         self._chosen = -1
         if found or self._completions:
-            self._completions, self._typed = found, self.text
+            self._completions, self._typed = found, self.meant
             self.post_message(self.Completing(found))
 
 

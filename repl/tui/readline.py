@@ -2,10 +2,11 @@
 
 import re
 
+from rich.text import Text
 from textual import events
 from textual.widgets import TextArea
 
-from repl.safe import visible
+from repl.tui.standins import StandIns
 
 WORD = re.compile(r"\W*\w+")
 LAST_WORD = re.compile(r"\w+\W*\Z")
@@ -16,10 +17,20 @@ class ReadlineArea(TextArea):
     """The editing half of the prompt; which keys do what is in ``keymap.PROMPT``."""
 
     _killed = ""
+    stand_ins = StandIns()
+
+    @property
+    def meant(self) -> str:
+        """The text as it was typed and pasted; ``text`` has stand-ins for controls."""
+        return self.stand_ins.decoded(self.text)
+
+    def get_line(self, line_index: int) -> Text:
+        """A line as it is drawn, with glyphs for controls."""
+        return Text(self.stand_ins.drawn(self.document.get_line(line_index)), end="", no_wrap=True)
 
     def put(self, text: str) -> None:
-        """Insert ``text`` in place of the selection, with the cursor after it; controls become glyphs."""
-        result = self.replace(visible(text), *self.selection, maintain_selection_offset=False)
+        """Insert ``text`` in place of the selection, with the cursor after it."""
+        result = self.replace(self.stand_ins.encoded(text), *self.selection, maintain_selection_offset=False)
         self.move_cursor(result.end_location)
 
     def action_newline(self) -> None:
@@ -42,7 +53,7 @@ class ReadlineArea(TextArea):
             start, end = sorted(self.selection)
         if start == end:
             return
-        self._killed = self.get_text_range(start, end)
+        self._killed = self.stand_ins.decoded(self.get_text_range(start, end))
         self.delete(start, end, maintain_selection_offset=False)
 
     def action_word(self, by: int) -> None:

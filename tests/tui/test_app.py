@@ -1,11 +1,14 @@
 """Asking, streaming, stopping and leaving, over a pool that the test plays."""
 
+from pathlib import Path
+
 import pytest
 from textual.geometry import Size
 
 from repl.session.frontend import Notice
 from repl.tui.app import ReplApp
 from repl.tui.helpscreen import HelpView
+from repl.tui.remembered import Remembered
 from tests.tui.support import Desk, line_with, wait_until
 
 HOSTILE = "\x1b]52;c;QUJD\x07\x1b[31m[b]bold[/b][/foo][@click=app.quit]x[/]\u202egnp\x9b0m"
@@ -272,6 +275,29 @@ async def test_themes_change_by_command() -> None:
         await desk.command("/theme nrod")
         await desk.until(lambda: desk.app.drawer.display)
         assert desk.app.theme == "nord"
+
+
+async def test_a_chosen_theme_is_there_in_the_next_sitting(tmp_path: Path) -> None:
+    remembered = Remembered(tmp_path / "new" / "app.json")
+    assert remembered.theme is None
+    desk = Desk()
+    desk.app = ReplApp(desk.config, desk._open, remembered.theme, remembered=remembered)
+    async with desk.running():
+        await desk.command("/theme light")
+        await desk.until(lambda: desk.app.theme == "light")
+    assert Remembered(tmp_path / "new" / "app.json").theme == "light"
+    (tmp_path / "new" / "app.json").write_text("[1")
+    assert remembered.theme is None
+
+
+async def test_a_theme_that_cannot_be_remembered_holds_for_the_sitting(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    desk = Desk()
+    desk.app = ReplApp(desk.config, desk._open, remembered=Remembered(tmp_path / "file" / "app.json"))
+    async with desk.running():
+        await desk.command("/theme light")
+        await desk.until(lambda: any("the theme cannot be remembered" in row for row in desk.drawn()))
+        assert desk.app.theme == "light"
 
 
 SIZES = [(80, 24), (20, 5), (1, 1), (3, 40), (200, 2), (100, 30)]

@@ -14,6 +14,7 @@ from repl.session.session import Session
 from repl.session.store import Store
 from repl.tui import main
 from repl.tui.app import ReplApp
+from repl.tui.typeahead import TypeAhead
 from tests.tui.support import ScriptedPool, configuration, replica
 
 TROUBLE = Notice("warning", "the record cannot be written: \x1b[31mdisk full", "free some space")
@@ -46,7 +47,7 @@ def screenless(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_sigterm_leaves_with_its_code_and_tells_what_went_wrong_at_the_end(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert await main._main(configuration("a"), Options()) == 128 + signal.SIGTERM
+    assert await main._main(configuration("a"), Options(), TypeAhead()) == 128 + signal.SIGTERM
     said = capsys.readouterr().err
     assert "multigpu-repl: the record cannot be written: ␛[31mdisk full" in said
     assert "multigpu-repl: free some space" in said
