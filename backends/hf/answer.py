@@ -60,16 +60,19 @@ class Row:
         """See ``sampling.Draws``."""
         return (*self._noise, len(self.tokens))
 
-    def push(self, choice: Choice, forced: bool = False) -> Step:
-        """Write a token; afterwards ``reason`` tells whether the row is complete."""
+    def push(self, choice: Choice, forced: bool = False, ends: bool = True) -> Step:
+        """Write a token; afterwards ``reason`` tells whether the row is complete.
+
+        Without ``ends`` it goes on after a token that ends an answer.
+        """
         token, index = choice.token, len(self.tokens)
         self.tokens.append(token)
         self.history.append(token)
-        if token in self._eos and not forced:
+        if token in self._eos and ends:
             self.reason = "eos"
         elif len(self.tokens) >= self._limit:
             self.reason = "length"
-        if token in self._stops and not forced:
+        if token in self._stops and ends:
             self.reason = "stop"
             text = self._writer.end()
         else:
@@ -122,12 +125,25 @@ class Answer:
         """The first event."""
         return started(self.request, self.prompt, self._notes, self.rows[0].piece)
 
-    def push(self, row: Row, choice: Choice, forced: bool = False) -> list[Event]:
-        """Write a token to ``row``; the first row is the one that is shown."""
-        written = row.push(choice, forced)
+    def push(self, row: Row, choice: Choice, forced: bool = False, ends: bool = True) -> list[Event]:
+        """Write a token to ``row``, the first of which is shown; ``ends`` says that an end token is one."""
+        written = row.push(choice, forced, ends)
         events: list[Event] = [written] if row is self.rows[0] else []
         if self.done:
             events.append(self._finished())
+        return events
+
+    def force(self, row: Row, choices: Sequence[Choice]) -> list[Event]:
+        """Write the prescribed beginning to ``row``; what comes after its end is left out.
+
+        An answer that was given up to and with its end token ends there, as it did when it was drawn.
+        """
+        events: list[Event] = []
+        for number, choice in enumerate(choices, start=1):
+            if row.reason:
+                break
+            last = number == len(choices) and bool(self.request.prefix_ids)
+            events += self.push(row, choice, forced=True, ends=last)
         return events
 
     def _finished(self) -> Finished:

@@ -36,13 +36,13 @@ class Batch:
         prompts is its own. An answer with a forced beginning is the only one.
         """
         answers = self.answers
-        events = [
-            event
-            for answer in answers
-            for row in answer.rows
-            for choice in forced
-            for event in answer.push(row, choice, forced=True)
-        ]
+        events: list[Event] = []
+        for answer in answers:
+            answer.batch, answer.padded = max(answer.batch, 1), max(answer.padded, self.rows.length)
+            for row in answer.rows:
+                events += answer.force(row, forced)
+        if all(answer.done for answer in answers):  # the beginning was all there is
+            return events
         order = [source for answer, source in zip(answers, sources, strict=True) for _ in answer.rows]
         if order != list(range(self.rows.size)):  # samples of one prompt part here
             self.rows.select(order)

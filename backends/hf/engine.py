@@ -90,7 +90,10 @@ class HuggingFaceEngine:
     def step(self) -> Sequence[Event]:
         """See ``BatchingEngine``."""
         with torch.inference_mode():
-            for stage in (self._advance, self._start_waiting, self._read, self._look, self._compact):
+            stages = [self._advance, self._start_waiting, self._read, self._look, self._compact]
+            if self._outbox:  # large distributions are still on their way out
+                stages.remove(self._read)
+            for stage in stages:
                 self._outbox.put(self._attentive.over(stage()))
         return self._outbox.take()
 
@@ -181,6 +184,7 @@ class HuggingFaceEngine:
             self._readings.popleft()
             try:
                 reading.advance(count)
+                events += reading.tell()
                 if reading.done:
                     events += self._begin(reading)
                 else:
@@ -217,7 +221,7 @@ class HuggingFaceEngine:
         assert reading.logits is not None
         first = reading.works[0]
         if isinstance(first, Scoring):
-            return first.finish(reading.choices)
+            return []
         if isinstance(first, BeamSearch):
             events = first.begin(reading.rows, reading.logits, reading.choices)
             self._searches.append(first)
@@ -225,7 +229,7 @@ class HuggingFaceEngine:
         answers = [work for work in reading.works if isinstance(work, Answer)]
         batch = Batch(reading.rows, answers)
         events = batch.begin(reading.logits, reading.sources, reading.choices)
-        alone = first.request.lane == "exact"
+        alone = first.request.lane == "exact" or all(answer.done for answer in answers)
         if alone or not self._joined(batch):
             self._batches.append(batch)
         return events

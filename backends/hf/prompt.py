@@ -35,35 +35,27 @@ def build(model: Model, request: Request) -> Prompt:
     before = len(ids)
     if model.max_prompt is not None and before > model.max_prompt:
         if request.params.truncate == "off":
-            raise _too_long(model, before)
+            raise too_long(model, before)
         while len(ids) > room and (older := _without_oldest(history)) is not None:
             history = older
             text, ids = encode(model, request, history)
         if len(history) < len(request.history):
             notes.append(f"the {len(request.history) - len(history)} oldest turns were left out")
         if len(ids) > room:
-            ids = _cut(model, ids, room, request.params.truncate)
+            ids = cut(model, ids, room, request.params.truncate)
             text = model.codec.decode(ids, skip_special=False)
     forced = _forced(model, request, text, ids)
     check_ids(model, ids, forced, given=bool(request.prefix_ids))
     limit = _limit(model, request.params.max_new, len(ids))
-    if len(forced) >= limit:
+    # An answer that was given whole, as tokens, needs no room for more.
+    whole = bool(request.prefix_ids) and request.params.beam == 1
+    if len(forced) >= limit + whole:
         raise BackendError(
             "prompt_too_long",
             f"the answer is to begin with {len(forced)} tokens, but may have {limit} at most",
             "raise max_new or shorten the prefix",
         )
     return Prompt(ids, text, forced, limit, before - len(ids), tuple(notes))
-
-
-def truncated(model: Model, request: Request, ids: list[int]) -> tuple[list[int], str, int]:
-    """A too long prompt as the request wants it cut: tokens, text, tokens cut; or ``BackendError``."""
-    if request.params.truncate == "off" or model.max_prompt is None:
-        raise _too_long(model, len(ids))
-    kept = _cut(
-        model, ids, _room(model, len(request.target_ids) or model.max_prompt // 2), request.params.truncate
-    )
-    return kept, model.codec.decode(kept, skip_special=False), len(ids) - len(kept)
 
 
 def check_ids(model: Model, ids: Sequence[int], forced: Sequence[int], *, given: bool) -> None:
@@ -123,7 +115,8 @@ def _nothing(model: Model) -> list[int]:
     )
 
 
-def _too_long(model: Model, length: int) -> BackendError:
+def too_long(model: Model, length: int) -> BackendError:
+    """A prompt of ``length`` tokens does not fit."""
     return BackendError(
         "prompt_too_long",
         f"the prompt has {length} tokens, model '{model.name}' takes {model.max_prompt} at most",
@@ -149,7 +142,7 @@ def _without_oldest(history: list[Message]) -> list[Message] | None:
     return history[:kept] + history[after:]
 
 
-def _cut(model: Model, ids: list[int], room: int, side: str) -> list[int]:
+def cut(model: Model, ids: list[int], room: int, side: str) -> list[int]:
     """``room`` of the tokens; a first and a last special token stay."""
     special = model.codec.special
     first = ids[:1] if ids[0] in special else []

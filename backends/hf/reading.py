@@ -12,6 +12,7 @@ from backends.hf.memory import Demand
 from backends.hf.model import Model
 from backends.hf.rows import Rows
 from backends.hf.scoring import Scoring
+from repl.messages import Event
 
 Work = Answer | BeamSearch | Scoring
 
@@ -34,6 +35,7 @@ class Reading:
         self._divisible = model.divisible and isinstance(self.rows, CausalRows)
         self._shares = model.ragged and all(map(_plain, works))
         self._prompts = _different(works)
+        self._told = 0
         self._read = 0
         """Tokens of the prompt that the rows hold."""
         if before:
@@ -93,6 +95,17 @@ class Reading:
             return min(most, self._rest)
         return len(self._prompts) * self._rest
 
+    def tell(self) -> list[Event]:
+        """What is known of a text that is being scored and was not told yet."""
+        first = self.works[0]
+        if not isinstance(first, Scoring):
+            return []
+        events = first.take(self.choices[self._told :])
+        # Whole distributions are large.
+        self.choices = [choice._replace(distribution=b"") for choice in self.choices]
+        self._told = len(self.choices)
+        return events
+
     def advance(self, count: int) -> None:
         """Read ``count`` tokens, as ``part`` told them."""
         if self._rest == 0:
@@ -104,6 +117,7 @@ class Reading:
                 self._forced[at : at + count],
                 self.works[0].alternatives,
                 self.works[0].request.distributions,
+                self.works[0].process if isinstance(self.works[0], Scoring) else None,
             )
             self.choices += choices
         elif len(self._prompts) > 1 or count >= self._rest + self._read:

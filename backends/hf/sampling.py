@@ -5,7 +5,7 @@ top-k, top-p or min-p waits a second time, to see whether few candidates suffice
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 import torch
@@ -21,6 +21,8 @@ _CHUNK = 64
 """Forced tokens read in one forward pass; bounds the memory for their logits."""
 
 Alternatives = tuple[tuple[int, float], ...]
+Process = Callable[[Tensor, Sequence[int]], Tensor]
+"""From logits ``[tokens, vocab]`` of given tokens to what they would be drawn from; maybe the same."""
 
 
 class Choice(NamedTuple):
@@ -107,31 +109,51 @@ def choose(logits: Tensor, rows: Sequence[Draws]) -> tuple[Tensor, list[Choice]]
 
 
 def force(
-    rows: Rows, before: Tensor, tokens: Sequence[int], alternatives: int | None, whole: bool = False
+    rows: Rows,
+    before: Tensor,
+    tokens: Sequence[int],
+    alternatives: int | None,
+    whole: bool = False,
+    process: Process | None = None,
 ) -> tuple[list[Choice], Tensor]:
     """Feed given tokens to the only row; their figures and the logits ``[1, vocab]`` after the last one.
 
     ``before`` is ``[1, vocab]``, the logits for the first of them. Without ``alternatives``, which may be 0,
-    rank and entropy are left out too; ``whole`` adds the distributions.
+    rank and entropy are left out too; ``whole`` adds the distributions, ``process`` what ``proc_lp`` is of.
     """
     choices: list[Choice] = []
     for start in range(0, len(tokens), _CHUNK):
         chunk = tokens[start : start + _CHUNK]
         after = rows.feed(chunk)
-        choices += given(torch.cat([before, after[:-1]]), chunk, alternatives, whole)
+        logits = torch.cat([before, after[:-1]])
+        processed = process(logits, chunk) if process else None
+        choices += given(logits, chunk, alternatives, whole, processed)
         before = after[-1:]
     return choices, before
 
 
-def given(logits: Tensor, tokens: Sequence[int], alternatives: int | None, whole: bool) -> list[Choice]:
-    """Figures of ``tokens``; ``logits`` ``[tokens, vocab]`` holds one row for each."""
+def given(
+    logits: Tensor,
+    tokens: Sequence[int],
+    alternatives: int | None,
+    whole: bool,
+    processed: Tensor | None = None,
+) -> list[Choice]:
+    """Figures of ``tokens``; ``logits`` and ``processed``, ``[tokens, vocab]``, hold a row for each."""
     chosen = torch.tensor(tokens, device=logits.device)
     total = logits.logsumexp(-1)
     raw = (logits.gather(1, chosen[:, None])[:, 0] - total).tolist()
+    proc: list[float] | list[None] = [None] * len(tokens)
+    if processed is logits:
+        proc = raw
+    elif processed is not None:
+        drawn = processed.gather(1, chosen[:, None])[:, 0] - processed.logsumexp(-1)
+        proc = drawn.nan_to_num(nan=-torch.inf, neginf=-torch.inf).tolist()
     asked = list(range(len(tokens))) if alternatives is not None else []
     more = examine(logits, total, chosen, asked, alternatives or 0)
     found = [
-        Choice(token, raw[i], None, _known(raw[i]), True, *more.get(i, ())) for i, token in enumerate(tokens)
+        Choice(token, raw[i], proc[i], _known(raw[i]), True, *more.get(i, ()))
+        for i, token in enumerate(tokens)
     ]
     if whole:
         written = distributions(logits, total)

@@ -7,14 +7,21 @@ go on beside it and the numbers do not depend on them.
 from collections.abc import Sequence
 
 import msgspec
+import torch
+from torch import Tensor
+from transformers import ForcedBOSTokenLogitsProcessor, LogitsProcessorList
 
 from backends.base import BackendError
 from backends.hf.events import not_a_number, started, step
 from backends.hf.model import Model
-from backends.hf.prompt import Prompt, check_ids, encode, token_ids, truncated
+from backends.hf.processors import Warp, apply, forbid, processors, warpers
+from backends.hf.prompt import Prompt, check_ids, cut, encode, token_ids, too_long
 from backends.hf.sampling import Choice
 from backends.hf.text import Writer
 from repl.messages import Event, Finished, Request, Started
+
+_ENDLESS = 1 << 60
+"""A text that is given has no limit at which it must end."""
 
 
 class Scoring:
@@ -27,22 +34,33 @@ class Scoring:
         self._notes: list[str] = []
         self._first: int | None = None
         """A token without a score: nothing stands before it."""
-        ids, text, cut = self._before()
+        ids, text = self._before()
         target = self._target(text, ids)
         if not target:
             raise BackendError("empty_prompt", "there is no text to score", "give at least one word")
         if not ids and not model.seq2seq:
             self._first, ids, target = target[0], target[:1], target[1:]
         check_ids(model, ids, target, given=bool(request.target_ids))
-        held = len(model.start) if model.seq2seq else len(ids)
-        if model.context is not None and held + len(target) > model.context:
-            raise BackendError(
-                "prompt_too_long",
-                f"prompt and text have {held + len(target)} tokens; model '{model.name}' has {model.context} "
-                "positions",
-                "score it in parts, or shorten the prompt",
-            )
-        self.prompt = Prompt(ids, text, target, len(target), cut, tuple(self._notes))
+        kept = self._fitting(ids, len(target))
+        dropped = len(ids) - len(kept)
+        if dropped:
+            ids, text = kept, model.codec.decode(kept, skip_special=False)
+        self.prompt = Prompt(ids, text, target, len(target), dropped, tuple(self._notes))
+        params = request.params
+        before = list(model.start) if model.seq2seq else list(ids)
+        self._history = before
+        self._scored = 0
+        chain = processors(params, model.fixed, len(before), _ENDLESS)
+        # A text that is given need not begin as answers are made to.
+        kinds = [each for each in chain if not isinstance(each, ForcedBOSTokenLogitsProcessor)]
+        self._chain = LogitsProcessorList(kinds)
+        self._warp = None
+        if params.temperature > 0:
+            warp = (params.temperature, params.top_k, params.top_p, params.min_p, params.typical_p)
+            self._warp = Warp(*warp)
+        self._ends = (*model.fixed.eos, *model.fixed.wording.ends(params))
+        self._writer = Writer(model.codec.stream(() if model.seq2seq or self._first is not None else ids), ())
+        self._told = 0
 
     @property
     def alternatives(self) -> int | None:
@@ -57,42 +75,84 @@ class Scoring:
             shown = Prompt([], "", [], 0, 0, ())
         return started(self.request, shown, self._notes, piece)
 
-    def finish(self, choices: Sequence[Choice]) -> list[Event]:
-        """All steps and the end; ``choices`` are those of the prompt's forced tokens."""
-        codec = self._model.codec
-        context = () if self._model.seq2seq or self._first is not None else self.prompt.ids
-        writer = Writer(codec.stream(context), ())
-        before = [] if self._first is None else [Choice(self._first, float("nan"), None)]
-        events: list[Event] = []
-        every = [*before, *choices]
-        for index, choice in enumerate(every):
-            if not choice.valid:
-                raise not_a_number(index)
-            text, _ = writer.push(choice.token, last=index == len(every) - 1)
-            made = step(self.request, codec.piece, index, choice, text, forced=True)
-            if index < len(before):
-                made = msgspec.structs.replace(made, raw_lp=None)
-            events.append(made)
-        length = len(self._model.start) + len(self.prompt.ids) + len(choices)
-        end = Finished(id=self.request.id, reason="done", text=writer.text, batch=1, padded=length)
-        return [*events, end]
+    def process(self, logits: Tensor, tokens: Sequence[int]) -> Tensor:
+        """See ``sampling.Process``: what the request's settings make of the distributions, in their order."""
+        begun = len(self._history)
+        self._history += tokens
+        index = self._scored
+        self._scored += len(tokens)
+        early = [self._ends if index + i < self.request.params.min_new else () for i in range(len(tokens))]
+        scores, _ = forbid(logits, early)
+        if self._chain:
+            scores = torch.cat(
+                [
+                    apply(self._chain, [self._history[: begun + i]], scores[i : i + 1])
+                    for i in range(len(tokens))
+                ]
+            )
+        return warpers(self._warp)(None, scores) if self._warp else scores
 
-    def _before(self) -> tuple[list[int], str, int]:
-        """What stands before the text: its tokens, the same as text, and how many were cut off."""
+    def take(self, choices: Sequence[Choice]) -> list[Event]:
+        """The steps of the next tokens, and the end after the last one."""
+        every = list(choices)
+        if self._first is not None and not self._told:
+            every.insert(0, Choice(self._first, float("nan"), None))
+        events: list[Event] = []
+        total = len(self.prompt.forced) + (self._first is not None)
+        for choice in every:
+            scored = self._told > 0 or self._first is None
+            if scored and not choice.valid:
+                raise not_a_number(self._told)
+            text, _ = self._writer.push(choice.token, last=self._told == total - 1)
+            made = step(self.request, self._model.codec.piece, self._told, choice, text, forced=True)
+            events.append(made if scored else msgspec.structs.replace(made, raw_lp=None))
+            self._told += 1
+        if self._told == total:
+            length = len(self._model.start) + len(self.prompt.ids) + len(self.prompt.forced)
+            text = self._writer.text
+            events.append(Finished(id=self.request.id, reason="done", text=text, padded=length))
+        return events
+
+    def _fitting(self, ids: list[int], length: int) -> list[int]:
+        """The prompt, cut if the request allows it, so that a text of ``length`` tokens fits after it."""
+        model, side = self._model, self.request.params.truncate
+        if model.seq2seq:
+            room, held = model.max_prompt, len(model.start)
+        else:
+            room, held = None if model.context is None else model.context - length, 0
+        if model.context is not None and held + length >= model.context + model.seq2seq:
+            raise BackendError(
+                "prompt_too_long",
+                f"the text has {length} tokens; model '{model.name}' has {model.context} positions",
+                "score it in parts",
+            )
+        if room is None or len(ids) <= room:
+            return ids
+        if side == "off" and model.seq2seq:
+            raise too_long(model, len(ids))
+        if side == "off":
+            raise BackendError(
+                "prompt_too_long",
+                f"prompt and text have {len(ids) + length} tokens; model '{model.name}' has "
+                f"{model.context} positions",
+                "score it in parts, or /set truncate left (drops the prompt's beginning)",
+            )
+        return cut(model, ids, room, side)
+
+    def _before(self) -> tuple[list[int], str]:
+        """What stands before the text: its tokens, and the same as text."""
         model, request = self._model, self.request
         if request.prompt or request.history or model.seq2seq:
             text, ids = encode(model, request, list(request.history))
-            if model.max_prompt is not None and len(ids) > model.max_prompt:
-                return truncated(model, request, ids)
             if model.seq2seq and request.opening not in ("auto", "bos"):
                 self._notes.append(f"opening = {request.opening}: no effect, the decoder has a beginning")
-            return ids, text, 0
+            return ids, text
         ids = self._opening()
         text = model.codec.decode(ids, skip_special=False)
         self._notes.append(
             f"begins with {text}" if ids else "begins with nothing: the first token has no score"
         )
-        return ids, text, 0
+        return ids, text
 
     def _opening(self) -> list[int]:
         tokenizer, wanted = self._model.codec.tokenizer, self.request.opening

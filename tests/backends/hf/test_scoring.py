@@ -206,3 +206,80 @@ def test_scores_of_the_impossible_are_minus_infinity_not_an_error(engine, networ
     heard = score(model, CONTEXT, target_ids=(8, 7))
     assert heard.steps[1].raw_lp == -math.inf
     assert math.isfinite(heard.steps[0].raw_lp)
+
+
+SETTINGS = [
+    {"temperature": 0.7, "top_k": 40, "top_p": 0.9},
+    {"temperature": 1.3, "repetition_penalty": 1.4, "min_new": 8},
+    {"no_repeat_ngram": 2, "presence_penalty": 0.5, "min_new": 8},
+]
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+@pytest.mark.parametrize("kind", ["llama", "t5"])
+def test_an_answer_is_scored_as_it_was_drawn(kind, settings, engine):
+    model = engine(kind)
+    written = ask(model, CONTEXT, max_new=8, seed=5, **settings)
+    again = score(model, CONTEXT, target_ids=tuple(written.tokens), max_new=8, **settings)
+    for name in ("raw_lp", "proc_lp"):
+        found = [getattr(step, name) for step in again.steps]
+        assert found == pytest.approx([getattr(step, name) for step in written.steps], abs=1e-3)
+    assert [s.proc_lp for s in again.steps] != [s.raw_lp for s in again.steps]
+
+
+def test_without_settings_what_is_drawn_from_is_the_model(kind, engine):
+    heard = score(engine(kind), CONTEXT, TEXT)
+    assert [step.proc_lp for step in heard.steps] == [step.raw_lp for step in heard.steps]
+
+
+def test_a_long_prompt_gives_way_to_the_text_where_it_may(engine):
+    model = engine("gpt2")
+    refused = score(model, "z" * 126, TEXT)
+    assert refused.end.error.kind == "prompt_too_long" and "truncate" in refused.end.error.hint
+    cut = score(model, "a" * 60 + "z" * 60, TEXT, truncate="left")
+    count = len(cut.tokens)
+    assert cut.text == TEXT and cut.started.prompt_text.endswith("z" * 60)
+    assert cut.started.truncated == 120 + count - 128 and cut.end.padded == 128
+    assert len(cut.started.prompt_ids) == 128 - count
+    hopeless = score(model, "the", "z" * 130, truncate="left")
+    assert hopeless.end.error.kind == "prompt_too_long" and "in parts" in hopeless.end.error.hint
+
+
+def test_branching_at_the_last_token_reproduces_the_end(engine):
+    model = engine("llama")
+    for settings in ({"max_new": 7}, {"max_new": 60, "temperature": 1.0, "seed": 4}):
+        parent = ask(model, CONTEXT, **settings)
+        child = ask(model, CONTEXT, prefix_ids=tuple(parent.tokens), **settings)
+        assert child.tokens == parent.tokens and child.text == parent.text
+        assert child.end.reason == parent.end.reason and child.end.text == parent.end.text
+        assert child.end.batch == 1 and child.end.padded >= len(parent.started.prompt_ids)
+
+
+def test_a_given_end_token_ends_the_answer(engine, tokenizer):
+    heard = ask(engine("llama"), CONTEXT, prefix_ids=(300, tokenizer.eos_token_id))
+    assert heard.tokens == [300, tokenizer.eos_token_id] and heard.end.reason == "eos"
+    beside = ask(engine("llama"), CONTEXT, prefix_ids=(tokenizer.eos_token_id, 300), max_new=4)
+    assert len(beside.tokens) > 2 or beside.end.reason == "eos"
+    several = ask(
+        engine("llama"), CONTEXT, prefix_ids=(300, tokenizer.eos_token_id), n=2, temperature=1.0, seed=1
+    )
+    assert len(several.end.hypotheses) == 2 and several.end.reason == "eos"
+
+
+def test_a_stop_string_within_a_given_beginning_ends_it_once(engine):
+    heard = ask(engine("gpt2"), CONTEXT, prefix=" the mat with", stop=("mat",))
+    assert heard.end.reason == "stop" and heard.end.text == " the "
+    others = run(engine("gpt2"), request(1, CONTEXT, prefix=" mat", stop=("mat",)), request(2, CONTEXT))
+    assert others[1].tokens == ask(engine("gpt2"), CONTEXT).tokens
+
+
+def test_streams_go_on_beside_a_long_score(engine):
+    """A text of many passes never holds a stream up for more than one step."""
+    model = engine("gpt2")
+    model.admit(request(1, "the", max_new=12, min_new=12))
+    model.step()
+    model.admit(request(2, "", task="score", target="z" * 120))
+    told = [sum(isinstance(e, Step) and e.id == 1 for e in model.step()) for _ in range(8)]
+    assert told == [1] * 8
+    while model.step():
+        pass
