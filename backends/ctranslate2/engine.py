@@ -71,7 +71,7 @@ class CTranslate2Engine:
 
     def warm_up(self) -> None:
         """Answer once, so that the first request does not pay for what is done only once."""
-        last = len(self._reader.pieces) - 1
+        last = self._library.size - 1
         self._library.decode([Feed([last], [], (last,))], Search(ahead=2), self._reader.ends)
 
     def _receive(self) -> None:

@@ -112,7 +112,9 @@ def _opened(spec: ModelSpec, chosen: Options, compute_type: str) -> Opened:
     files = _files(source.name, source.local)
 
     def convert(folder: Path) -> None:
-        _Converter(source.name, common).convert(str(folder), quantization=compute_type)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            _Converter(source.name, common).convert(str(folder), quantization=compute_type)
 
     facts = (compute_type, ctranslate2.__version__, source.name, chosen.revision, *map(str, codec.pieces))
     return Opened(

@@ -104,8 +104,8 @@ class Library:
             return self._generate(feeds, search, common)
         longest = max(len(feed.begun) for feed in feeds) + search.ahead
         results = self._model.translate_batch(
-            [[self._source[token] for token in feed.source] for feed in feeds],
-            target_prefix=[[self._target[token] for token in (*feed.start, *feed.begun)] for feed in feeds],
+            [_named(self._source, feed.source) for feed in feeds],
+            target_prefix=[_named(self._target, (*feed.start, *feed.begun)) for feed in feeds],
             max_input_length=0,
             max_decoding_length=longest,
             min_decoding_length=min(search.least, longest),
@@ -128,7 +128,7 @@ class Library:
     def _generate(self, feeds: Sequence[Feed], search: Search, common: dict[str, Any]) -> list[list[Found]]:
         """What an answer is begun with is part of the prompt here."""
         results = self._model.generate_batch(
-            [[self._target[token] for token in feed.source + feed.begun] for feed in feeds],
+            [_named(self._target, feed.source + feed.begun) for feed in feeds],
             include_prompt_in_result=False,
             max_length=max(1, search.ahead),
             min_length=min(search.least, search.ahead),
@@ -145,6 +145,11 @@ class Library:
     def logits(self, sequences: Sequence[list[int]]) -> NDArray[np.float32]:
         """A decoder's float32 logits after each token of each sequence: ``[sequences, longest, vocab]``."""
         return as_array(self._model.forward_batch(list(sequences)))
+
+
+def _named(names: Sequence[str], tokens: Sequence[int]) -> list[str]:
+    """What CTranslate2 calls the tokens; it knows none that a conversion left out, such as padding."""
+    return [names[token] if token < len(names) else "" for token in tokens]
 
 
 def as_array(view: Any) -> NDArray[np.float32]:

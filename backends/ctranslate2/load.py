@@ -36,7 +36,7 @@ def load(spec: ModelSpec, device: str, threads: int, progress: Progress) -> CTra
     engine = CTranslate2Engine(
         library,
         opened.reader,
-        _capabilities(spec, opened.reader, library, device, compute_type),
+        _capabilities(spec, opened.reader, library, device),
         device,
         token_scores=chosen.token_scores,
     )
@@ -125,11 +125,14 @@ def _compute_type(spec: ModelSpec, device: str) -> str:
     return spec.dtype
 
 
-def _capabilities(
-    spec: ModelSpec, reader: Reader, library: Library, device: str, compute_type: str
-) -> Capabilities:
+def _capabilities(spec: ModelSpec, reader: Reader, library: Library, device: str) -> Capabilities:
+    told = reader.capabilities()
+    missing = len(reader.pieces) - library.size
+    if missing > 0:
+        note = f"{missing} tokens, padding mostly, are left out of the conversion and of all probabilities"
+        told = msgspec.structs.replace(told, notes=(*told.notes, note))
     return msgspec.structs.replace(
-        reader.capabilities(),
+        told,
         slots=spec.slots or (CPU_SLOTS if device == "cpu" else GPU_SLOTS),
         dtype=library.compute_type,
         resumes=True,

@@ -27,9 +27,7 @@ async def test_a_seeded_answer_is_the_same_on_every_replica_and_engine(own_folde
     async with asyncio.timeout(200), Coordinator(plans) as pool:
         await pool.ready()
         tickets = [
-            pool.submit(
-                Request(model=plan.model.name, prompt="nine hundred", params=params), pin=plan.name
-            )
+            pool.submit(Request(model=plan.model.name, prompt="nine hundred", params=params), pin=plan.name)
             for plan in plans
         ]
         ends = [await ticket.wait() for ticket in tickets]
@@ -38,5 +36,5 @@ async def test_a_seeded_answer_is_the_same_on_every_replica_and_engine(own_folde
         assert isinstance(end, Finished)
         answers.append([hypothesis.text for hypothesis in end.hypotheses])
     assert answers[0] == answers[1] == answers[2]
-    (made,) = own_folders.rglob("model.bin")  # two replicas began at once, one of them converted
-    assert made.is_file()
+    # Two replicas began at once, one of them converted.
+    assert len(list(own_folders.rglob("model.bin"))) == 1  # noqa: ASYNC240
