@@ -33,6 +33,8 @@ class Way(msgspec.Struct, frozen=True, kw_only=True):
     """Positions whose first choice is another."""
     js: float | None = None
     """The largest, in nats."""
+    parted: int | None = None
+    """The token from which on something else was written, where it was; what follows cannot be compared."""
     why_not: str = ""
     """Why it could not be read so."""
 
@@ -63,25 +65,28 @@ class Noise(Figure, frozen=True, kw_only=True):
         """A line for each way."""
         along = f" of #{self.along}" if self.along is not None else ""
         head = f"{self.model} ({self.dtype or 'unknown dtype'}), {self.positions:,} tokens{along} read again"
-        body: list[list[Span | str]] = [_line(way) for way in self.ways]
-        heading = ("", "batch", "max |Δ ln p|", "of any token", "argmax flips", "max JS bits", "verdict")
+        body: list[list[Span | str]] = [_line(way) for way in self.ways if way.bit_equal is not None]
+        heading = ("", "batch", "max |Δ ln p|", "of any token", "flips", "max JS bits", "")
         found: list[Row] = [
             (Span(visible_line(head), "strong"),),
             *table(heading, body, right=(1, 2, 3, 4, 5)),
         ]
+        for way in self.ways:
+            if way.bit_equal is None:
+                found.append((Span(visible_line(f"{way.way}: {way.why_not}"), "muted"),))
         found += [(Span(f"≠ {visible_line(note)}", "warning"),) for note in self.notes]
-        if self.floor_js is not None:
+        if self.floor_js:
             words = f"/diverge marks what is within JS {nats_to_bits(self.floor_js):.3g} bits with ~"
             found.append((Span(words, "muted"),))
         return found
 
 
 def _line(way: Way) -> list[Span | str]:
-    if way.bit_equal is None:
-        return [way.way, *[""] * 5, Span(visible_line(way.why_not), "muted")]
     verdict = Span("= bit for bit", "good") if way.bit_equal else Span("≠ differs", "warning")
+    if way.parted is not None:
+        verdict = Span(f"≠ writes another token {way.parted}", "bad")
     return [
-        way.way,
+        visible_line(way.way),
         "" if way.batch is None else f"{way.batch}",
         "–" if way.difference is None else f"{way.difference:.3g}",
         "–" if way.widest is None else f"{way.widest:.3g}",
@@ -99,12 +104,18 @@ def against(
     exchange: int | None = None,
     batch: int | None = None,
 ) -> Way:
-    """Compare a reading with the first one of the same tokens."""
-    pairs = list(zip(first, again, strict=True))
+    """Compare a reading with the first one, up to the first token that is another."""
+    parted = next(
+        (at for at, (a, b) in enumerate(zip(first, again, strict=False)) if a.token != b.token), None
+    )
+    if parted is None and len(again) < len(first):
+        parted = len(again)
+    until = None if parted is None else parted + 1
+    pairs = list(zip(first[:until], again[:until], strict=False))
     moved = [
         abs(a.raw_lp - b.raw_lp)
         for a, b in pairs
-        if a.raw_lp is not None and b.raw_lp is not None and a.raw_lp != b.raw_lp
+        if a.token == b.token and a.raw_lp is not None and b.raw_lp is not None and a.raw_lp != b.raw_lp
     ]
     found = [x for a, b in pairs if (x := between(a, b)) is not None]
     known = [x.same_argmax for x in found if x.same_argmax is not None]
@@ -113,7 +124,9 @@ def against(
         way=way,
         exchange=exchange,
         batch=batch,
-        bit_equal=all(_numbers(a, whole=whole) == _numbers(b, whole=whole) for a, b in pairs),
+        parted=parted,
+        bit_equal=parted is None
+        and all(_numbers(a, whole=whole) == _numbers(b, whole=whole) for a, b in pairs),
         difference=max(moved, default=0.0),
         widest=max((_widest(a, b) for a, b in pairs), default=0.0) if whole else None,
         flips=known.count(False) if known else None,

@@ -37,6 +37,14 @@ def test_a_change_elsewhere_in_the_distribution_is_seen():
     assert 0 < found.widest < 1e-6
 
 
+def test_what_follows_another_token_is_not_compared():
+    other = msgspec.structs.replace(LATE[1], token=0)
+    found = against(LATE, [LATE[0], other, EARLY[2]], "written again")
+    assert (found.parted, found.bit_equal, found.flips, found.difference) == (1, False, 0, 0.0)
+    assert against(LATE, LATE[:2], "shorter").parted == 2
+    assert against(LATE[:2], LATE, "longer").bit_equal
+
+
 def test_without_distributions_only_the_tokens_are_compared():
     bare = [msgspec.structs.replace(step, distribution=b"") for step in LATE]
     found = against(LATE, bare, "as answered")

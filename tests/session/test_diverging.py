@@ -9,8 +9,9 @@ from repl.probe.acceptance import Acceptance, tokens_a_pass
 from repl.probe.gaps import Gaps
 from repl.probe.noise import Noise
 from repl.probe.parting import Divergence
-from tests.session.toyreader import reading_session
 from tests.session.support import pool_of
+from tests.session.toy import NEXT
+from tests.session.toyreader import reading_session
 
 
 @pytest.fixture
@@ -142,25 +143,34 @@ async def test_noise_of_a_model_that_has_none(reading, do):
     assert found.positions == 4
     named = {way.way: way for way in found.ways}
     assert named["exact lane"].bit_equal and named["exact lane on a/1"].bit_equal
-    live = named["fast lane, among others"]
+    live = named["written again, 3 in a pass"]
     assert (live.bit_equal, live.batch, live.difference, live.flips, live.js) == (True, 3, 0.0, 0, 0.0)
     assert named["as it was answered"].bit_equal
     assert named["float32"].why_not == "it runs in float32 already"
-    fast = [r for r in pool_of(reading).reads if r.task == "generate" and r.prompt == "hello"]
-    assert [len(r.prefix_ids) for r in fast] == [0, 0, 1, 2, 4]
+    fast = [(r.sample, r.params.max_new) for r in pool_of(reading).reads if r.lane == "fast"]
+    assert fast == [(0, 128), (1, 80), (2, 80), (3, 80), (0, 4)]
     assert found.floor_js == 0.0
 
 
 async def test_noise_is_measured_and_greys_a_divergence(reading, do):
     pool_of(reading).jitter["a"] = 0.05
     found = await do("hello", "/noise a")
-    live = next(way for way in found.ways if way.way.startswith("fast"))
+    live = next(way for way in found.ways if way.way.startswith("written"))
     assert not live.bit_equal
     assert live.difference == pytest.approx(0.05, abs=1e-6)
     assert live.js > 0
     apart = await do("/diverge a b")
     assert apart.noise_js == found.floor_js == live.js
     assert apart.first == 2
+
+
+async def test_noise_that_changes_a_token_is_told(reading, do):
+    pool_of(reading).tables["a"] = {**NEXT, None: (0.1, 0.45, 0.44, 0.01)}
+    await do("hello")
+    pool_of(reading).tables["a"] = {**NEXT, None: (0.1, 0.44, 0.45, 0.01)}
+    found = await do("/noise a")
+    again = next(way for way in found.ways if way.way.startswith("written"))
+    assert (again.parted, again.bit_equal) == (0, False)
 
 
 async def test_a_text_of_its_own_and_full_precision(screen):
@@ -171,6 +181,7 @@ async def test_a_text_of_its_own_and_full_precision(screen):
     await session.run("/noise a b c", screen)
     (found,) = [x for x in screen.shown if isinstance(x, Noise)]
     assert (found.along, found.positions, found.dtype) == (None, 2, "bfloat16")
+    assert next(way for way in found.ways if way.way == "fast lane, 3 in a pass").bit_equal
     exact = found.ways[-1]
     assert exact.way == "float32, by b"
     assert exact.difference == pytest.approx(math.log(0.4 / 0.2), abs=1e-6)

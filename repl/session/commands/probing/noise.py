@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from repl.messages import Finished
@@ -11,7 +12,7 @@ from repl.session.commands.base import Command, model_offers, number_offers, one
 from repl.session.commands.probing.forcing import Reading, chosen, must_score
 from repl.session.errors import InputError
 from repl.session.frontend import FrontEnd
-from repl.session.inquiry import Inquiry, inquire, succeeded
+from repl.session.inquiry import Inquiry, inquire, like, settings_of, succeeded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,29 +36,31 @@ async def _noise(session: "Session", ui: FrontEnd, argument: str) -> None:
     model, rest = one_model(session, name), rest.strip()
     known = await must_score(session, model)
     text = Reading(text=rest) if rest and not rest.startswith("#") else await chosen(session, model, rest)
-    own = text.exchange is None or (await recall(session, str(text.exchange))).model == model
+    said = None if text.exchange is None else await recall(session, str(text.exchange))
+    own = said is None or said.model == model
     names = _replicas(session, model)
     read = text.inquiry(model, "noise", by_ids=bool(text.ids) and own, distributions=known.distributions)
     pins = [names[0], names[0], *names[1:]] if names else [None, None]
     first, *again = succeeded(await inquire(session, [replace(read, pin=pin) for pin in pins]))
-    ids = tuple(step.token for step in first.answer.steps)
+    text = replace(text, ids=tuple(step.token for step in first.answer.steps))
     ways = []
     for exchange in again:
         other = exchange.replica != first.replica
-        ways.append(
-            await _compared(first, exchange, f"exact lane on {exchange.replica}" if other else "exact lane")
-        )
-    live = await _live(session, replace(text, ids=ids), model, known, first.replica)
-    ways.append(await _compared(first, live, "fast lane, among others"))
-    if text.exchange is not None and own:
-        said = await recall(session, str(text.exchange))
+        way = f"exact lane on {exchange.replica}" if other else "exact lane"
+        ways.append(await _compared(first, exchange, way))
+    repeated = said if said is not None and own and _repeatable(said) else None
+    live = _read_again(model, text) if repeated is None else _written_again(repeated, text)
+    live = replace(live, distributions=known.distributions, pin=first.replica, origin=text.origin("noise"))
+    beside = await _amid_others(session, live, min(NEIGHBOURS, known.slots - 1))
+    ways.append(await _compared(first, beside, "fast lane" if repeated is None else "written again"))
+    if said is not None and own:
         ways.append(against(first.answer.steps, said.answer.steps, "as it was answered", batch=_batch(said)))
-    ways.append(await _in_float32(session, replace(text, ids=ids), model, known, first))
+    ways.append(await _in_float32(session, text, model, known, first))
     ui.show(
         Noise(
             model=model,
             dtype=known.dtype,
-            positions=len(ids),
+            positions=len(text.ids),
             along=text.exchange,
             ways=tuple(ways),
             notes=tuple(first.notes),
@@ -65,38 +68,34 @@ async def _noise(session: "Session", ui: FrontEnd, argument: str) -> None:
     )
 
 
-async def _live(
-    session: "Session", text: Reading, model: str, known: "Capabilities", replica: str | None
-) -> "Exchange":
-    """The same tokens as the beginning of an answer in the fast lane, beside answers of other lengths."""
-    count = min(NEIGHBOURS, known.slots - 1)
-    length = len(text.ids)
-    base = Inquiry(
-        model=model,
-        task="generate",
-        prompt=text.prompt or text.text,
-        history=text.history,
-        template=text.template,
-        lane="fast",
-        exactly=True,
-        pin=replica,
-        origin=text.origin("noise"),
-    )
-    params = {**text.settings, "max_new": length + 1}
-    longer = {**params, "max_new": length + LONGER}
-    whole = known.distributions
-    neighbours = [
-        replace(base, prefix_ids=text.ids[: length * at // (count + 1)], params=longer, distributions=whole)
-        for at in range(count)
+def _repeatable(said: "Exchange") -> bool:
+    """Asking once more gives the same tokens, noise aside."""
+    return said.request.task == "generate" and said.params.beam == said.params.n == 1
+
+
+def _written_again(said: "Exchange", text: Reading) -> Inquiry:
+    """The same answer as everyday requests are served."""
+    asked = like(said)
+    params = {**asked.params, "logprobs": text.settings["logprobs"], "max_new": len(text.ids)}
+    return replace(asked, lane="fast", params=params)
+
+
+def _read_again(model: str, text: Reading) -> Inquiry:
+    """The same tokens, read as everyday requests are served."""
+    return replace(text.inquiry(model, "noise", by_ids=True, distributions=False), lane="fast")
+
+
+async def _amid_others(session: "Session", live: Inquiry, count: int) -> "Exchange":
+    """Ask it while ``count`` others like it run on the same replica, each a little longer."""
+    longest = max(64, len(live.target_ids), settings_of(session, live).params.max_new) + LONGER
+    other = replace(live, task="generate", target_ids=(), target="", prompt=live.prompt or "a")
+    others = [
+        replace(other, sample=live.sample + at, params={**live.params, "max_new": longest})
+        for at in range(1, count + 1)
     ]
-    if text.prompt or text.history:
-        read = replace(base, prefix_ids=text.ids, params=params, distributions=whole)
-    else:
-        read = text.inquiry(model, "noise", by_ids=True, distributions=whole, pin=replica)
-        read = replace(read, lane="fast")
-    *_, live = await inquire(session, [*neighbours, read])
-    succeeded([live])
-    return live
+    *_, found = await inquire(session, [*others, live])
+    succeeded([found])
+    return found
 
 
 async def _in_float32(
@@ -118,10 +117,12 @@ async def _in_float32(
 
 
 async def _compared(first: "Exchange", again: "Exchange", way: str) -> Way:
-    steps, other = first.answer.steps, again.answer.steps[: len(first.answer.steps)]
-    if [step.token for step in steps] != [step.token for step in other]:
-        return Way(way=way, exchange=again.id, why_not="it read other tokens")
-    return await asyncio.to_thread(against, steps, other, way, exchange=again.id, batch=_batch(again))
+    steps, other = first.answer.steps, again.answer.steps
+    batch = _batch(again)
+    if batch is not None and batch > 1:
+        way += f", {batch} in a pass"
+    work = partial(against, steps, other, way, exchange=again.id, batch=batch)
+    return await asyncio.to_thread(work)
 
 
 def _batch(exchange: "Exchange") -> int | None:
@@ -144,10 +145,10 @@ COMMANDS = (
         help="how much a model's numbers move when it reads the same tokens again",
         details=(
             "The tokens of #id (or of the model's last answer, or TEXT) are read twice in the exact lane, "
-            "once on each other replica, once in the fast lane while other answers are generated beside "
-            "them, and in float32 where another configured model has the same checkpoint so. Shown for "
-            "each: the largest change of a token's log-probability, positions where the first choice flips, "
-            "the largest JS. /diverge then marks with ~ what is no further apart than this.\n\n"
+            "once on each other replica, once as everyday requests are served with others beside it (an "
+            "answer is written again), and in float32 where another configured model has the same "
+            "checkpoint so. Shown for each: the largest change of a log-probability, positions where the "
+            "first choice flips, the largest JS. /diverge then marks with ~ what is no further apart.\n\n"
             "/noise lm-late #18"
         ),
         handler=_noise,
