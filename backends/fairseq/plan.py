@@ -102,7 +102,9 @@ def _searching(params: Params) -> Searching:
     if len(chosen) > 1:
         names = " and ".join(wishes[search][0] for search in chosen)
         raise BackendError(
-            "bad_parameter", f"{names} exclude one another", f"/set {wishes[chosen[0]][0]} to its default"
+            "bad_parameter",
+            f"{names} exclude one another",
+            "/set diverse_groups 0, /set diversity_rate 0 or /set constraints none",
         )
     if params.diverse_groups and params.beam % params.diverse_groups:
         raise BackendError(

@@ -18,6 +18,7 @@ from repl.batch.source import Item, items
 from repl.config import Arguments, Config, choose
 from repl.devices import plan
 from repl.interactive.flags import Wanted
+from repl.messages import Error
 from repl.opening import open_pool
 from repl.options import Options
 from repl.streams import Feed
@@ -81,6 +82,13 @@ def taken_apart(item: Item, wanted: Wanted) -> Item:
         return item
     if wanted.score:
         source, _, reference = item.prompt.partition("\t")
+        if not reference.strip():
+            error = Error(
+                kind="bad_line",
+                message="the line has no reference to score",
+                hint="write SOURCE, a tab and REFERENCE on each line",
+            )
+            return msgspec.structs.replace(item, prompt=source, error=error)
         return msgspec.structs.replace(item, prompt=source, target=reference)
     if wanted.prefix and "\t" in item.prompt:
         prefix, _, source = item.prompt.partition("\t")

@@ -146,6 +146,13 @@ def test_a_line_is_taken_apart(words: list[str], line: str, expected: tuple[obje
     assert (taken.prompt, taken.prefix, taken.params.get("constraints", ()), taken.target) == expected
 
 
+def test_a_line_without_a_reference_is_an_error_of_that_line() -> None:
+    wanted = flags.read([*DATA, "--score-reference"])
+    for line in ("source", "source\t "):
+        taken = taken_apart(Item(index=0, prompt=line, raw=Line(1, b"", 0, 0)), wanted)
+        assert taken.error is not None and "no reference" in taken.error.message and taken.error.hint
+
+
 def test_the_model_is_configured_as_told(tmp_path) -> None:  # type: ignore[no-untyped-def]
     (tmp_path / "a.pt").touch()
     wanted = flags.read([str(tmp_path), "--path", str(tmp_path / "a.pt"), "--cpu", "--batch-size", "7"])
