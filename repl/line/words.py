@@ -8,7 +8,6 @@ from itertools import zip_longest
 
 from prompt_toolkit.utils import get_cwidth
 
-from repl.messages import Stopped
 from repl.params import Params, changed
 from repl.pool import ReplicaStatus
 from repl.probe.figure import Figure, Row, Span, as_text
@@ -16,6 +15,7 @@ from repl.safe import visible, visible_line
 from repl.session.decoding import show
 from repl.session.exchange import Exchange
 from repl.session.frontend import Notice, Output, Table
+from repl.session.words import ending, pace, seed
 
 GAP = "  "
 NARROWEST = 12
@@ -42,33 +42,12 @@ FIGURE_CODES = {
     "chosen": "7",
     **{f"heat{level}": code for level, code in enumerate(HEAT)},
 }
-FINISHES = {"length": "stopped at max_new", "stop": "at a stop string"}
-STOPS = {"user": "stopped", "deadline": "out of time", "closing": "stopped on leaving"}
-
-
-def seconds(value: float) -> str:
-    """A duration in the unit that suits it."""
-    if value < 0.9995:
-        return f"{value * 1000:.0f} ms"
-    return f"{value:.1f} s" if value < 60 else f"{value / 60:.1f} min"
 
 
 def foot(exchange: Exchange) -> str:
     """The line below an answer: ``(41 tok · 212 tok/s · first 9 ms · seed 7 · #18)``."""
-    parts = [f"{len(exchange.answer.steps):,} tok"]
-    rate, first = exchange.tokens_per_second, exchange.first_token_seconds
-    if rate is not None:
-        parts.append(f"{rate:,.0f} tok/s")
-    if first is not None:
-        parts.append(f"first {seconds(first)}")
-    if exchange.seed is not None:
-        parts.append(f"seed {exchange.seed}")
-    terminal = exchange.answer.terminal
-    why = STOPS[terminal.reason] if isinstance(terminal, Stopped) else FINISHES.get(exchange.finish, "")
-    if why:
-        parts.append(why)
-    parts.append(f"#{exchange.id}")
-    return f"({' · '.join(parts)})"
+    parts = [*pace(exchange), seed(exchange), ending(exchange), f"#{exchange.id}"]
+    return f"({' · '.join(filter(None, parts))})"
 
 
 def remarks(exchange: Exchange) -> list[str]:

@@ -9,20 +9,16 @@ from typing import TYPE_CHECKING
 
 from repl.messages import Event, Failed, Finished, Lost, Rewound, Started, Step, Stopped
 from repl.safe import visible, visible_line
+from repl.session.words import ending, pace, seed
 from repl.tui.lines import Line, Span
 from repl.tui.tokenlayer import Heat, Place, TokenLayer
 from repl.tui.transcript import Block, Position
-from repl.tui.words import foot, seconds
+from repl.tui.words import foot
 
 if TYPE_CHECKING:
     from repl.session.exchange import Exchange
 
 LEAD = "> "
-SOFTENED = {"stop": "stop string", "length": "cut at max_new"}
-"""Reasons to finish that are worth a word; ``eos`` is what everyone expects."""
-FASTEST = 10_000
-"""Tokens per second that no model reaches."""
-STOPPED = {"user": "stopped", "deadline": "stopped at the deadline", "closing": "stopped by leaving"}
 
 
 class AnswerBlock(Block):
@@ -163,29 +159,14 @@ def running(exchange: Exchange, where: str, waiting: int, parting: str = "") -> 
 
 def figures(exchange: Exchange, parting: str = "") -> str:
     """The foot of a complete answer, such as ``41 tok · 212 tok/s · first 9 ms · seed 7 · #18``."""
-    steps = len(exchange.answer.steps)
-    rate = exchange.tokens_per_second
-    if rate is not None and rate > FASTEST:
-        rate = None  # all tokens came at once, as from a search that shows nothing before its end
-    first = exchange.first_token_seconds
     rewrites = exchange.answer.rewrites
-    if exchange.state == "stopped":
-        end = "■ " + STOPPED.get(exchange.finish, "stopped")
-    else:
-        end = SOFTENED.get(exchange.finish, "")
+    stopped = exchange.state == "stopped"
     return foot(
-        end if exchange.state == "stopped" else "",
-        f"{steps} tok",
-        f"{rate:.0f} tok/s" if rate is not None else "",
-        f"first {seconds(first)}" if first is not None else "",
-        end if exchange.state != "stopped" else "",
+        f"■ {ending(exchange) or 'stopped'}" if stopped else "",
+        *pace(exchange),
+        "" if stopped else ending(exchange),
         f"rewritten {rewrites} ×" if rewrites else "",
         parting,
-        _seed(exchange),
+        seed(exchange),
         f"#{exchange.id}",
     )
-
-
-def _seed(exchange: Exchange) -> str:
-    sampled = exchange.params.temperature > 0 and exchange.params.beam == 1
-    return f"seed {exchange.seed}" if sampled and exchange.seed is not None else ""

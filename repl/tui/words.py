@@ -45,13 +45,6 @@ def foot(*parts: str) -> str:
     return "\u00a0· ".join(part.replace(" ", "\u00a0") for part in parts if part)
 
 
-def seconds(value: float) -> str:
-    """A duration in the unit that suits it."""
-    if value < 0.9995:
-        return f"{value * 1000:.0f} ms"
-    return f"{value:.1f} s" if value < 60 else f"{value / 60:.1f} min"
-
-
 def memory(count: int) -> str:
     """Bytes in GB, with one decimal."""
     return f"{count / 1e9:.1f} GB"

@@ -1,11 +1,10 @@
 """Tables, wrapping, figures and states as text."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prompt_toolkit.utils import get_cwidth
 
-from repl.line.words import Style, cut, plain, replicas, seconds, settings, wrap
+from repl.line.words import Style, cut, plain, replicas, settings, wrap
 from repl.messages import Error
 from repl.params import Params
 from repl.pool import ReplicaStatus
@@ -66,14 +65,6 @@ def test_cutting_says_so(text: str, columns: int) -> None:
     shown = cut(text, columns)
     assert get_cwidth(shown) <= columns
     assert shown == text or shown.endswith("…")
-
-
-@pytest.mark.parametrize(
-    ("value", "words"),
-    [(0.0091, "9 ms"), (0.9994, "999 ms"), (0.9996, "1.0 s"), (59.94, "59.9 s"), (90, "1.5 min")],
-)
-def test_durations(value: float, words: str) -> None:
-    assert seconds(value) == words
 
 
 def status(state: str, **more: object) -> ReplicaStatus:

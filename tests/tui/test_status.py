@@ -7,9 +7,10 @@ from rich.cells import cell_len
 from repl.devices import GpuReading
 from repl.params import Params
 from repl.pool.plan import State
+from repl.session.words import seconds
 from repl.tui.grid import Shape, shape, visible_range
 from repl.tui.status import Counts, Words, footer, header, replica_rows
-from repl.tui.words import SIGNS, named, seconds, settings
+from repl.tui.words import SIGNS, named, settings
 from tests.tui.support import replica
 
 SIZES = range(1, 240, 7)
