@@ -97,7 +97,8 @@ class _Birth:
         """End it now, or as soon as it runs."""
         self._unwanted = True
         if self._handle >= 0:
-            signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it is gone, and its end not yet told
+                signal.pidfd_send_signal(self._handle, signal.SIGKILL)
 
 
 class Nursery:

@@ -15,6 +15,7 @@ import pytest
 from repl.messages import Failed, Finished, Lost, Step
 from repl.pool import Coordinator, Limits
 from repl.pool.nursery import Nursery, suits
+from repl.pool.transport import FrameProtocol
 
 from .conftest import ask, plans
 
@@ -119,8 +120,30 @@ async def test_last_words_of_a_forked_replica_are_kept(capfd, monkeypatch):
         end = await ticket.wait()
         assert isinstance(end, Failed | Lost)
         assert "SIGABRT" in end.error.message
-        assert "most recent call first" in end.error.detail
+        assert "_run_module_as_main" in end.error.detail
     assert capfd.readouterr() == ("", "")
+
+
+async def test_killing_what_has_died_before_that_is_heard_is_harmless():
+    async with Nursery() as nursery:
+        (plan,) = plans(1)
+        process = await nursery.launch(plan, lambda: FrameProtocol(Deaf()))
+        os.kill(process.pid, signal.SIGKILL)
+        while psutil.pid_exists(process.pid):  # the loop does not run meanwhile: its death is not heard
+            os.sched_yield()
+        process.kill()
+        assert await process.wait() == -signal.SIGKILL
+        process.kill()
+
+
+class Deaf:
+    """Hears nothing of what a replica says."""
+
+    def received(self, messages):
+        pass
+
+    def disconnected(self, reason):
+        pass
 
 
 def test_what_may_be_forked():
