@@ -56,7 +56,7 @@ class Sentence:
         least = max(1, prompt.start + self.request.params.min_new)
         if self.matching:
             least = most
-        return Limits(prompt.start, len(prompt.forced), least, most, free=self.matching)
+        return Limits(prompt.start, len(prompt.forced), least, most, free=self.matching, breaks=prompt.breaks)
 
 
 class Generation:
@@ -81,6 +81,8 @@ class Generation:
         self._beam: int = self._generator.beam_size
         self._generator.is_finished = self._is_finished
         self._generator.finalize_hypos = self._settling(self._generator.finalize_hypos)
+        if any(limits.breaks for limits in self._limits):
+            self._mend(self._generator.model)
 
     def run(self) -> None:
         """Until every sentence is complete, or the listener raises."""
@@ -159,6 +161,10 @@ class Generation:
             (sentence.prompt.ids if self._model.causal else []) + sentence.prompt.forced
             for sentence in self._sentences
         ]
+        pad = self._model.task.target_dictionary.pad()
+        for sentence, begin in zip(self._sentences, begins, strict=True):
+            for step in sentence.prompt.breaks:
+                begin[step] = pad  # nothing that fairseq forces: it would take an end token for the end
         return self._padded(begins, left=False) if any(begins) else None
 
     def _constraints(self) -> torch.Tensor | None:
@@ -169,6 +175,17 @@ class Generation:
         ]
         packed: torch.Tensor = pack_constraints(phrases)
         return packed.to(self._model.device)
+
+    def _mend(self, ensemble: Any) -> None:
+        """Let the decoder read the end tokens of the prompts, see ``Watched.mended``."""
+        forward = ensemble.forward_decoder
+
+        def forward_decoder(tokens: torch.Tensor, *more: Any, **named: Any) -> Any:
+            if tokens.shape[1] > 1:
+                self.watched.mended(tokens)
+            return forward(tokens, *more, **named)
+
+        ensemble.forward_decoder = forward_decoder
 
     def _padded(self, rows: Sequence[list[int]], *, left: bool) -> torch.Tensor:
         pad = self._model.task.target_dictionary.pad()

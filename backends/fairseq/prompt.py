@@ -24,6 +24,7 @@ class Prompt:
     """The beginning of the answer that the request prescribes."""
     begin: int
     """The first token the decoder reads."""
+    eos: int
     start: int
     """Step of the answer's first token: a language model reads its prompt one token a step."""
     limit: int
@@ -36,6 +37,11 @@ class Prompt:
     """The symbols of the source as they were before the dictionary was asked."""
     truncated: int
     notes: tuple[str, ...]
+
+    @property
+    def breaks(self) -> frozenset[int]:
+        """Steps at which a language model's prompt has an end token."""
+        return frozenset(step for step, token in enumerate(self.ids[: self.start]) if token == self.eos)
 
 
 @dataclass(frozen=True)
@@ -97,6 +103,7 @@ def build(model: Model, request: Request) -> Prompt:
         text=source.text,
         forced=forced,
         begin=route.begin,
+        eos=model.codec.eos,
         start=start,
         limit=limit,
         ends=ends,
@@ -160,6 +167,10 @@ def read(model: Model, request: Request, most: int | None, room: int | None = No
         text = model.template.replace("{prompt}", text)
     ids, unknown, words = model.codec.encode(text)
     before = len(ids)
+    if model.task.source_dictionary.pad() in ids:
+        raise BackendError(
+            "bad_parameter", "the prompt has <pad> in it, which the model does not read", "leave it out"
+        )
     if most is not None and before > most:
         if side == "off":
             raise BackendError(

@@ -44,6 +44,8 @@ class Limits:
     """The step at which the end is forced."""
     free: bool = False
     """That end costs nothing."""
+    breaks: frozenset[int] = frozenset()
+    """The steps at which a language model's prompt has an end token, which must not end it."""
 
 
 @dataclass(frozen=True)
@@ -136,9 +138,18 @@ class Watched(Search):  # type: ignore[misc]
             self._candidates = [[None] * found[0].shape[1] for _ in self._ids]
         return self._without_dropped(found)
 
+    def mended(self, tokens: Tensor) -> None:
+        """Put the end tokens of the prompts where they belong; ``tokens`` is what the decoder is to read."""
+        step = tokens.shape[1] - 2
+        beam = tokens.shape[0] // max(1, len(self._ids))
+        for place, sentence in enumerate(self._ids):
+            if step in self._watch.limits[sentence].breaks:
+                tokens[place * beam : (place + 1) * beam, -1] = self.eos
+
     def prune_sentences(self, batch_idxs: Tensor) -> None:
         """fairseq drops the sentences that are complete."""
         self._inner.prune_sentences(batch_idxs)
+        self._ids = [self._ids[place] for place in batch_idxs.tolist()]
         self._candidates = [self._candidates[sentence] for sentence in batch_idxs.tolist()]
 
     def update_constraints(self, active_hypos: Tensor) -> None:
@@ -181,6 +192,10 @@ class Watched(Search):  # type: ignore[misc]
         for place, sentence in enumerate(self._ids):
             limits = self._watch.limits[sentence]
             row = lprobs[place]
+            if step in limits.breaks:  # the unknown symbol stands in until ``mended``
+                end = row[:, self.eos].clone()
+                row.fill_(_IMPOSSIBLE)
+                row[:, self.unk] = end
             if step < limits.start + limits.forced:
                 continue
             if step >= limits.most:

@@ -8,6 +8,7 @@ from tests.backends.fairseq.support import (
     events,
     load,
     request,
+    together,
     write_model,
 )
 
@@ -158,3 +159,33 @@ def test_a_broken_off_answer_goes_on_where_it_was(engine: FairseqEngine) -> None
         again = Told(engine, msgspec.structs.replace(asked, resume=tuple(whole.tokens[:4])))
         assert again.tokens == whole.tokens
         assert again.finished.text == whole.finished.text
+
+
+@pytest.mark.parametrize("prompt", ["w1 </s> w2", "</s>", "w1 </s> </s> w2 w5", "w1 </s>"])
+@pytest.mark.parametrize("beam", [1, 3])
+def test_an_end_token_in_a_prompt_does_not_end_the_answer(
+    causal: FairseqEngine, causal_library: Library, prompt: str, beam: int
+) -> None:
+    told = Told(causal, request(prompt, beam=beam, n=beam, max_new=6, logprobs=1))
+    assert list(told.started.prompt_ids) == [
+        causal_library.task.source_dictionary.index(word) for word in prompt.split()
+    ]
+    raw = full_pass(causal_library, prompt, told.tokens)
+    assert [step.raw_lp for step in told.steps] == pytest.approx(
+        [float(row[step.token]) for step, row in zip(told.steps, raw, strict=True)], abs=1e-4
+    )
+    whole = [*told.started.prompt_ids, *told.finished.hypotheses[0].tokens]
+    (network,) = causal_library.networks
+    logits = network(torch.tensor([[2, *whole[:-1]]]))[0][0]
+    scores = logits.detach().log_softmax(-1).gather(1, torch.tensor(whole)[:, None])
+    assert told.finished.hypotheses[0].score == pytest.approx(float(scores.mean()), abs=1e-4)
+    together_with = together(
+        causal, [request(p, number=i, max_new=6, beam=beam) for i, p in enumerate((prompt, FIRST))]
+    )
+    assert Told.of(together_with[0]).tokens == told.tokens
+
+
+def test_padding_in_a_prompt_is_refused(causal: FairseqEngine, engine: FairseqEngine) -> None:
+    for model in (causal, engine):
+        *_, last = events(model, request("w1 <pad> w2"))
+        assert isinstance(last, Failed) and "<pad>" in last.error.message
