@@ -27,6 +27,7 @@ def main() -> None:
     if job.cores:
         os.sched_setaffinity(0, job.cores)
     engine = load(job.model, job.device, job.threads, lambda stage, fraction: None)
+    assert isinstance(engine, HuggingFaceEngine)
     first, following = job.prompts
     print("ready", flush=True)
     for number, _ in enumerate(sys.stdin.buffer):
