@@ -177,7 +177,11 @@ def examine(
         index = torch.tensor(asked, device=logits.device)
         logits, total, tokens = logits[index], total[index], tokens[index]
     best = logits.topk(min(count, logits.shape[1]))
-    rank = (logits > logits.gather(1, tokens[:, None])).sum(-1)
+    chosen = logits.gather(1, tokens[:, None])
+    rank = (best.values > chosen).sum(-1)
+    # Counting them all takes a CPU as long as the rest of this; a GPU would wait longer to learn if it must.
+    if logits.is_cuda or bool((rank == best.values.shape[1]).any()):
+        rank = (logits > chosen).sum(-1)
     # H = -sum p (x - total) = total - sum p x; tokens at -inf have p = 0 and must not make it 0 * inf.
     finite = logits.clamp(min=torch.finfo(logits.dtype).min)
     entropy = total - torch.linalg.vecdot((logits - total[:, None]).exp(), finite)

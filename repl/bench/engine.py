@@ -1,11 +1,15 @@
 """The Hugging Face engine against what transformers offers: one stream, many at once, a second turn.
 
+And against itself: what it costs to tell the alternatives at each token.
+
 All sides run the embedded causal LM in a process of their own, with one thread on the same core, in turn.
 Figures are per second of processor time, so that other work on the machine does not count.
 """
 
 import importlib.util
 from collections.abc import Sequence
+
+import msgspec
 
 from repl.bench.alone import Alone, Job
 from repl.bench.report import Figure, Report
@@ -16,6 +20,8 @@ TOKENS = 64
 MIXED = (8, 16, 32, 160)
 """Lengths of the answers, in turn."""
 TURN_TOKENS = 32
+TOP = 5
+"""Alternatives told at each token."""
 CONTEXT = (
     "The with statement is used to wrap the execution of a block with methods of a context manager. " * 15
 )
@@ -61,6 +67,26 @@ def second_turn(rounds: int) -> Figure:
                 kept.append(ours)
                 fresh.append(peer)
     return Figure.compare("second turn", "first tokens/s", kept, "the prompt read anew", fresh, 3.0)
+
+
+def alternatives(rounds: int, streams: int) -> Figure:
+    """Answers that tell rank, entropy and the five likeliest tokens at each token, against plain ones."""
+    plain = Job(
+        model=demo_lm(slots=streams),
+        prompts=_prompts(streams),
+        params=Params(max_new=TOKENS, min_new=TOKENS),
+        cores=cores()[-1:],
+    )
+    told = msgspec.structs.replace(plain, params=msgspec.structs.replace(plain.params, logprobs=TOP))
+    ours, peers = [], []
+    with Alone(told) as own, Alone(plain) as other:
+        for turn in range(rounds + 1):
+            rate, peer_rate = own.round().cpu_rate, other.round().cpu_rate
+            if turn:  # the first warms both up
+                ours.append(rate)
+                peers.append(peer_rate)
+    name = f"{streams} stream{'s' if streams > 1 else ''}, top {TOP}"
+    return Figure.compare(name, "tokens/s", ours, "without", peers, 0.95)
 
 
 def _prompts(count: int) -> list[str]:
@@ -111,5 +137,7 @@ def run(*, quick: bool = False) -> Report:
         *at_once(rounds, 64),
         mixed(rounds, 16),
         second_turn(rounds),
+        alternatives(rounds, 1),
+        alternatives(rounds, 16),
     )
     return Report(bench="engine", about=about, figures=figures)
