@@ -200,5 +200,5 @@ async def test_a_command_in_the_background_says_how_far_it_is(reader, screen, tm
     await reader.run(f"/score @{path}", screen)
     await reader.background.settle()
     assert told[0] == ["/score"]
-    assert ["/score 256 of 600"] in told
+    assert ["/score 599 of 600"] in told
     assert told[-1] == []

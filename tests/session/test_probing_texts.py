@@ -1,5 +1,6 @@
 """The commands that look into a text, on models worked out by hand."""
 
+import asyncio
 import math
 from itertools import product
 
@@ -241,6 +242,29 @@ async def test_a_thousand_pairs(do, library, tmp_path):
     figure = await do(f"/minpair @{path}")
     assert figure.judgements[1].accuracy.right == 1000
     assert library.coordinator.most <= 32
+
+
+async def test_a_file_that_is_stopped_leaves_nothing_on_its_way(library, screen, tmp_path):
+    path = tmp_path / "pairs"
+    path.write_text("a b\ta a\n" * 1000)
+    screen.waits = False
+    library.coordinator.silent.add("b")
+    stuck = asyncio.Event()
+
+    def changed():
+        if [work.done for work in library.background.works] == [2]:
+            stuck.set()
+
+    library.background.changed = changed
+    await library.run(f"/minpair @{path}", screen)
+    async with asyncio.timeout(60):
+        await stuck.wait()
+    await library.run("/stop", screen)
+    await library.background.settle()
+    tickets = library.coordinator.tickets
+    assert all(ticket.done for ticket in tickets)
+    assert len(tickets) < 1000
+    assert [n.text for n in screen.shown] == ["/minpair was stopped"]
 
 
 # -- /tok --------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from repl.session.commands.probing.texts import (
     Manner,
     chosen_models,
     context_and,
-    in_windows,
+    in_order,
     json_object,
     manner,
     options,
@@ -73,7 +73,7 @@ async def _file(session: "Session", ui: "FrontEnd", name: str, how: Manner) -> N
     ]
     judged: dict[str, list[Judged]] = {model: [] for model in models}
     waiting: list[Exchange] = []
-    async for exchange in in_windows(session, asked):
+    async for exchange in in_order(session, asked):
         waiting.append(exchange)
         if len(waiting) == 2:
             mine = judged[exchange.model]

@@ -16,7 +16,7 @@ from repl.session.commands.probing.texts import (
     Manner,
     chosen_models,
     context_and,
-    in_windows,
+    in_order,
     manner,
     options,
     read_lines,
@@ -78,7 +78,7 @@ async def _score_file(session: "Session", ui: "FrontEnd", name: str, how: Manner
     asked = [scoring(session, model, *_parts(line), how) for line, model in pairs]
     found: list[Scored] = []
     line_of: list[Exchange] = []
-    async for exchange in in_windows(session, asked):
+    async for exchange in in_order(session, asked):
         line_of.append(exchange)
         if len(line_of) == len(models):
             found.append(_scored(lines[len(found)], line_of))

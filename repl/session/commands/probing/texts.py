@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import stat
+from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from repl.session.errors import InputError
 from repl.session.frontend import FrontEnd, Notice
-from repl.session.inquiry import Inquiry, inquire, succeeded
+from repl.session.inquiry import AHEAD, Inquiry, succeeded
 
 if TYPE_CHECKING:
     from repl.session.exchange import Exchange
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 ARROW = "=>"
 WINDOW = 256
-"""Inquiries of a file on their way together: each window ends before the next begins."""
+"""Inquiries of a file that are made before the first of them has ended."""
 LARGEST = 256 << 20
 """Bytes of a file that is read."""
 
@@ -137,13 +139,34 @@ def those_that_could(ui: FrontEnd, exchanges: "Sequence[Exchange]") -> "list[Exc
     return done
 
 
-async def in_windows(session: "Session", inquiries: Sequence[Inquiry]) -> "AsyncIterator[Exchange]":
-    """Ask all, however many there are; each comes when its window has ended, in that order."""
-    for start in range(0, len(inquiries), WINDOW):
-        session.background.report(start, len(inquiries))
-        for exchange in await inquire(session, inquiries[start : start + WINDOW]):
-            yield exchange
-    session.background.report(len(inquiries), len(inquiries))
+async def in_order(session: "Session", inquiries: Sequence[Inquiry]) -> "AsyncIterator[Exchange]":
+    """Ask all, however many there are; each comes, in that order, as soon as it and those before have ended.
+
+    Being cancelled stops those on their way.
+    """
+    slots = {model: session.slots(model) for model in dict.fromkeys(i.model for i in inquiries)}
+    places = {model: asyncio.Semaphore(AHEAD * max(1, count)) for model, count in slots.items()}
+    going: deque[asyncio.Task[Exchange]] = deque()
+    line: int | None = None
+
+    async def ask(exchange: "Exchange") -> "Exchange":
+        async with places[exchange.model]:
+            await session.perform(exchange)
+        return exchange
+
+    try:
+        for done in range(len(inquiries)):
+            session.background.report(done, len(inquiries))
+            while len(going) < WINDOW and done + len(going) < len(inquiries):
+                exchange = session.prepare(inquiries[done + len(going)], line)
+                line = exchange.line
+                going.append(asyncio.create_task(ask(exchange)))
+            yield await going[0]
+            going.popleft()
+    finally:
+        for task in going:
+            task.cancel()
+        await asyncio.gather(*going, return_exceptions=True)
 
 
 @dataclass(frozen=True)
@@ -160,7 +183,10 @@ async def read_lines(name: str) -> list[Line]:
 
     def read() -> str:
         path = Path(name).expanduser()
-        if path.stat().st_size > LARGEST:
+        about = path.stat()
+        if not stat.S_ISREG(about.st_mode):  # a device may never end
+            raise InputError(f"{name} is no file", "name a file with a text on each line")
+        if about.st_size > LARGEST:
             raise InputError(f"{name} is larger than {LARGEST >> 20} MB", "split it")
         return path.read_text("utf-8-sig")
 
