@@ -37,6 +37,8 @@ class Call:
         self._told: queue.SimpleQueue[list[Event] | None] = queue.SimpleQueue()
         self._results: list[list[Found]] = []
         rows, length = sum(m.hypotheses for m in members), max(m.length for m in members)
+        self.tokens = rows * max(m.length + m.ahead for m in members)
+        """Of all its sequences, as long as they can become."""
         for member in members:
             member.batch, member.padded = max(member.batch, rows), max(member.padded, length)
         threading.Thread(target=self._run, name="ctranslate2", daemon=True).start()

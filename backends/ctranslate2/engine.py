@@ -38,6 +38,8 @@ class CTranslate2Engine:
         self._token_scores = token_scores
         self._chooser = Chooser(reader, len(reader.pieces))
         self._arrived: list[Request] = []
+        self._clock = clock
+        self._began = 0.0
         self._waiting = Waiting(device, library.causal, library.size, clock)
         self._call: Call | None = None
         self._outbox = Outbox()
@@ -97,11 +99,14 @@ class CTranslate2Engine:
 
     def _start(self, running: int) -> None:
         if members := self._waiting.next(running):
+            self._began = self._clock()
             self._call = Call(self._library, self._reader, self._chooser, members, members[0].way)
 
     def _land(self, call: Call) -> None:
         """A call is over: who is not complete waits for the next one."""
         self._call = None
+        if call.way == "beams":  # the others are told of token by token, and end sooner or later
+            self._waiting.took(call.tokens, self._clock() - self._began)
         going = [member for member in call.members if not member.dropped]
         if call.error is not None:
             self._outbox.put(self._broken_off(going, call.error))

@@ -14,8 +14,14 @@ CPU_HYPOTHESES, GPU_HYPOTHESES = 160, 1024
 """Most that are decoded together; one request may have more. More of them gain a CPU nothing."""
 CPU_TOKENS, GPU_TOKENS = 16_384, 262_144
 """Most tokens of all sequences of a call, as long as they may become."""
+LONGEST = 1.0
+"""Seconds that a call is to last at most, by what earlier ones took: so long a new line may have to wait."""
+LEAST = 32
+"""Hypotheses that a call may have however long it lasts: with fewer a device is not used well."""
 LOGITS = 256 << 20
 """Bytes of logits that a call may keep."""
+_TELLING = 0.05
+"""Seconds that a call lasts if its speed is to be believed."""
 _RATIO, _SLACK = 2.0, 16
 """How much longer than the shortest prompt of a call its longest may be."""
 
@@ -30,6 +36,8 @@ class Waiting:
         self._causal, self._vocabulary, self._clock = causal, vocabulary, clock
         self._members: list[Member] = []
         self._changed = float("-inf")
+        self._rate: float | None = None
+        """Tokens a second, of calls that were long enough to tell."""
 
     def __len__(self) -> int:
         return len(self._members)
@@ -44,6 +52,12 @@ class Waiting:
         """Of an unknown one nothing happens."""
         self._members = [member for member in self._members if member.request.id != request_id]
 
+    def took(self, tokens: int, seconds: float) -> None:
+        """A call of so many tokens, as long as its sequences could become, lasted so long."""
+        if seconds >= _TELLING:
+            rate = tokens / seconds
+            self._rate = rate if self._rate is None else (self._rate + rate) / 2
+
     def next(self, running: int) -> list[Member]:
         """Those to begin now; none if it is better to wait. ``running`` are in a call that has just ended."""
         if not self._members:
@@ -51,7 +65,7 @@ class Waiting:
         gathering = self._clock() - self._changed < GATHER
         if gathering and not running and not any(member.batch for member in self._members):
             return []
-        self._members.sort(key=lambda member: not _urgent(member))
+        self._members.sort(key=lambda member: not member.request.interactive)
         chosen = self._alike(self._members[0])
         self._members = [member for member in self._members if member not in chosen]
         return chosen
@@ -70,13 +84,18 @@ class Waiting:
             least, long = min(shortest, length), max(longest, length)
             rows = hypotheses + member.hypotheses
             size = max(most, member.length + member.ahead)
-            if long > least * _RATIO + _SLACK or rows > self._hypotheses or rows * size > self._tokens:
+            if long > least * _RATIO + _SLACK or not self._fits(rows, rows * size):
                 continue
             if first.way != "stream" and first.way != "beams" and self._logits(rows, size) > LOGITS:
                 continue
             chosen.append(member)
             hypotheses, shortest, longest, most = rows, least, long, size
         return chosen
+
+    def _fits(self, rows: int, tokens: int) -> bool:
+        if rows > self._hypotheses or tokens > self._tokens:
+            return False
+        return rows <= LEAST or self._rate is None or tokens <= self._rate * LONGEST
 
     def _kind(self, member: Member) -> Hashable:
         """Equal for requests that one call can serve."""
@@ -101,8 +120,3 @@ class Waiting:
 
     def _logits(self, rows: int, length: int) -> int:
         return 4 * rows * length * self._vocabulary
-
-
-def _urgent(member: Member) -> bool:
-    """Whether a person waits for it."""
-    return bool(getattr(member.request, "interactive", True))
