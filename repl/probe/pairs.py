@@ -190,7 +190,8 @@ def wilson(right: int, count: int, z: float = Z) -> tuple[float, float]:
     share, square = right / count, z * z
     middle = (share + square / (2 * count)) / (1 + square / count)
     half = z / (1 + square / count) * math.sqrt(share * (1 - share) / count + square / (4 * count**2))
-    return (max(0.0, middle - half), min(1.0, middle + half))
+    low, high = max(0.0, middle - half), min(1.0, middle + half)
+    return (low if right else 0.0, high if right < count else 1.0)
 
 
 def _verdict(pair: Pair) -> list[Span | str]:
