@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from repl.probe.figure import Figure, Row, Span, nats_to_bits, piece_text
-from repl.probe.spans import align
+from repl.probe.spans import Block, diff
 from repl.probe.strip import strip
 from repl.probe.table import cut, table
 from repl.probe.tokens import Token, totals
@@ -21,6 +21,7 @@ class Read(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     exchange: int
     tokens: tuple[Token, ...]
+    """The piece of each is what it adds to the text."""
 
 
 class Gap(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,11 +35,13 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True):
     nats_a: float | None
     """Summed log-probability of its tokens; None where one has none."""
     nats_b: float | None
+    alike: bool = True
+    """Both read the same there, white space aside; one may have normalised it or not know a word."""
 
     @property
     def bits(self) -> float | None:
         """How much more surprised the second model is."""
-        if self.nats_a is None or self.nats_b is None:
+        if self.nats_a is None or self.nats_b is None or not self.alike:
             return None
         return nats_to_bits(self.nats_a - self.nats_b)
 
@@ -70,14 +73,12 @@ class Gaps(Figure, frozen=True, kw_only=True):
             )
         bits = [gap.bits for gap in self.gaps]
         full = max((abs(value) for value in bits if value is not None), default=0.0)
-        ruler = (
-            f"difference at each stretch, ▇ = {full:.3g} bits · + more surprising to {self.b.model}, - less"
-        )
+        ruler = f"▇ = {full:.3g} bits apart · + more surprising to {self.b.model}, - less · ≠ not one text"
         found += [(), (Span(visible_line(ruler), "muted"),)]
         found += strip(
             [None if value is None else abs(value) for value in bits],
             width,
-            marks=[" " if not value else "+" if value > 0 else "-" for value in bits],
+            marks=[_mark(gap) for gap in self.gaps],
             muted=[False] * len(bits),
             full=full,
         )
@@ -97,26 +98,34 @@ class Gaps(Figure, frozen=True, kw_only=True):
 
 
 def gaps(a: Read, b: Read, *, along: int | None = None, notes: Sequence[str] = ()) -> Gaps:
-    """Compare two readings of one text; raises ``ValueError`` where their bytes differ."""
-    pieces_a, pieces_b = [t.piece for t in a.tokens], [t.piece for t in b.tokens]
-    joined = b"".join(pieces_a)
-    return Gaps(
-        a=a,
-        b=b,
-        along=along,
-        gaps=tuple(
-            Gap(
-                piece=joined[slice(*block.bytes_a)],
-                offset=block.bytes_a[0],
-                tokens_a=block.a[1] - block.a[0],
-                tokens_b=block.b[1] - block.b[0],
-                nats_a=_summed(a.tokens[slice(*block.a)]),
-                nats_b=_summed(b.tokens[slice(*block.b)]),
-            )
-            for block in align(pieces_a, pieces_b)
-        ),
-        notes=tuple(notes),
+    """Compare two readings of one text; raises ``ValueError`` where they have nothing in common."""
+    found = tuple(_gap(a, b, block) for block in diff(_pieces(a), _pieces(b)))
+    if not any(gap.alike for gap in found):
+        raise ValueError("the tokens are not of the same text")
+    return Gaps(a=a, b=b, along=along, gaps=found, notes=tuple(notes))
+
+
+def _gap(a: Read, b: Read, block: Block) -> Gap:
+    piece_a, piece_b = (b"".join(_pieces(x)[slice(*at)]) for x, at in ((a, block.a), (b, block.b)))
+    return Gap(
+        piece=piece_a,
+        offset=block.bytes_a[0],
+        tokens_a=block.a[1] - block.a[0],
+        tokens_b=block.b[1] - block.b[0],
+        nats_a=_summed(a.tokens[slice(*block.a)]),
+        nats_b=_summed(b.tokens[slice(*block.b)]),
+        alike=piece_a.split() == piece_b.split(),
     )
+
+
+def _pieces(read: Read) -> list[bytes]:
+    return [token.piece for token in read.tokens]
+
+
+def _mark(gap: Gap) -> str:
+    if not gap.alike:
+        return "≠"
+    return " " if not gap.bits else "+" if gap.bits > 0 else "-"
 
 
 def _summed(found: Sequence[Token]) -> float | None:

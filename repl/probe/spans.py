@@ -11,6 +11,9 @@ from typing import Literal
 
 import msgspec
 
+from repl.messages import Step
+from repl.probe.tokens import Token, tokens
+
 CELLS = 250_000
 """Pairs of tokens that are looked at one by one; longer stretches are cut at tokens both sides have."""
 
@@ -67,6 +70,22 @@ def align(a: Sequence[bytes], b: Sequence[bytes]) -> tuple[Block, ...]:
 def edges(pieces: Sequence[bytes]) -> list[int]:
     """The offset of each token's first byte, and the length of all."""
     return list(accumulate(map(len, pieces), initial=0))
+
+
+def spelled(steps: Sequence[Step]) -> tuple[Token, ...]:
+    """The tokens, the piece of each being what it adds to the visible text.
+
+    That is its own where all join to the text, so that a character may be cut; else, as where a dictionary
+    of words has no spaces, ``Step.text``. An end token adds nothing.
+    """
+    shown = len(steps)
+    while shown and not steps[shown - 1].text:
+        shown -= 1
+    texts = [step.text.encode(errors="surrogatepass") for step in steps]
+    own = [step.piece for step in steps[:shown]]
+    pieces = [*own, *texts[shown:]] if b"".join(own) == b"".join(texts) else texts
+    pairs = zip(tokens(steps), pieces, strict=True)
+    return tuple(msgspec.structs.replace(token, piece=piece) for token, piece in pairs)
 
 
 def _kind(before: bytes, after: bytes) -> Kind:

@@ -42,6 +42,24 @@ def test_a_stretch_without_a_score_has_no_difference():
     assert [g.bits for g in found.gaps] == [None]
 
 
+def test_only_what_both_read_alike_is_compared():
+    found = gaps(
+        read("a", (b"the", 1.0), (b"\n", 1.0), (b"cat", 2.0), (b" sat", 1.0)),
+        read("b", (b"the", 2.0), (b" ", 0.5), (b"<unk>", 3.0), (b" sat", 3.0)),
+    )
+    assert [(g.piece, g.alike, g.bits) for g in found.gaps] == [
+        (b"the", True, pytest.approx(1.0)),
+        (b"\ncat", False, None),
+        (b" sat", True, pytest.approx(2.0)),
+    ]
+    assert "+≠+" in as_text(found.rows(90))
+
+
+def test_white_space_may_be_normalised():
+    found = gaps(read("a", (b"4\n", 1.0), (b"2", 2.0)), read("b", (b"4", 2.0), (b" 2", 3.0)))
+    assert [(g.alike, g.bits) for g in found.gaps] == [(True, pytest.approx(2.0))]
+
+
 def test_other_texts_are_refused():
     with pytest.raises(ValueError, match="same text"):
         gaps(read("a", (b"x", 1.0)), read("b", (b"y", 1.0)))

@@ -1,11 +1,13 @@
 """Alignment on bytes: blocks cover both sides, matches are true and as small as the tokens allow."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from repl.probe import spans
-from repl.probe.spans import align, diff, edges
+from repl.probe.spans import align, diff, edges, spelled
+from tests.session.support import step
 
 texts = st.text(max_size=24).map(lambda text: text.encode(errors="surrogatepass"))
 
@@ -124,3 +126,21 @@ def test_long_texts_are_cut_at_tokens_both_have(a, b):
         covers(diff(a, b), a, b)
     finally:
         spans.CELLS = cells
+
+
+def test_tokens_are_spelled_as_they_show():
+    def pieces(steps):
+        return tuple(token.piece for token in spelled(steps))
+
+    face = "é".encode()
+    cut = [step(0, "", 0), step(1, "é", 0), step(2, "", 0)]
+    cut = [
+        msgspec.structs.replace(x, piece=p) for x, p in zip(cut, (face[:1], face[1:], b"</s>"), strict=True)
+    ]
+    assert pieces(cut) == (face[:1], face[1:], b"")
+    words = [
+        msgspec.structs.replace(step(at, text, 0), piece=text.strip().encode())
+        for at, text in enumerate(("4", " 2"))
+    ]
+    assert pieces(words) == (b"4", b" 2")
+    assert spelled([]) == ()

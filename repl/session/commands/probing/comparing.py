@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from repl.probe.diff import Answered, compare
-from repl.probe.tokens import tokens
+from repl.probe.spans import spelled
 from repl.session.commands.base import Command, chosen_or_last, number_offers, recall, say
 from repl.session.errors import InputError
 from repl.session.frontend import FrontEnd, Notice
@@ -61,7 +61,7 @@ def answered(exchange: "Exchange") -> Answered:
     return Answered(
         exchange=exchange.id,
         model=exchange.model,
-        tokens=tokens(exchange.answer.steps),
+        tokens=spelled(exchange.answer.steps),
         finish=exchange.finish or "running",
         first_seconds=exchange.first_token_seconds,
         total_seconds=exchange.total_seconds,

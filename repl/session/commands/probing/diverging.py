@@ -8,7 +8,7 @@ from repl.probe.acceptance import acceptance
 from repl.probe.gaps import Read, gaps
 from repl.probe.noise import Noise
 from repl.probe.parting import Divergence, part
-from repl.probe.tokens import tokens
+from repl.probe.spans import spelled
 from repl.session.commands.base import Command, model_offers, number_offers, one_model
 from repl.session.commands.probing.forcing import Reading, chosen, must_score, one_vocabulary, pair
 from repl.session.errors import InputError
@@ -53,13 +53,13 @@ async def _gaps(session: "Session", ui: FrontEnd, a: str, b: str, text: Reading)
         ui.show(gaps(_read(first), _read(second), along=text.exchange, notes=notes))
     except ValueError:
         raise InputError(
-            f"{a} and {b} do not read the same bytes of this text",
-            "one of them normalises it; /tok shows how each takes it apart",
+            f"{a} and {b} read nothing of this text alike",
+            "unknown words, say; /tok shows how each takes it apart",
         ) from None
 
 
 def _read(exchange: "Exchange") -> Read:
-    return Read(model=exchange.model, exchange=exchange.id, tokens=tokens(exchange.answer.steps))
+    return Read(model=exchange.model, exchange=exchange.id, tokens=spelled(exchange.answer.steps))
 
 
 async def _accept(session: "Session", ui: FrontEnd, argument: str) -> None:
