@@ -283,3 +283,16 @@ def test_streams_go_on_beside_a_long_score(engine):
     assert told == [1] * 8
     while model.step():
         pass
+
+
+def test_the_exact_lane_amid_seven_streams(checkpoint, load):
+    """Scores equal bit for bit, answers of both lanes in tokens."""
+    model = load(checkpoint("llama"), slots=9)
+    scoring = request(1, CONTEXT, task="score", target=TEXT * 2, lane="exact", distributions=True)
+    writing = request(2, CONTEXT, lane="exact", max_new=20, logprobs=3)
+    (alone,), (written,) = run(model, scoring), run(model, writing)
+    busy = [request(i, "the cat " * i, max_new=30, min_new=30) for i in range(3, 10)]
+    *_, scored, answered = run(model, *busy, scoring, writing)
+    assert scored.steps == alone.steps and answered.steps == written.steps
+    assert answered.end.batch == 1 and answered.started.reused == 0
+    assert ask(model, CONTEXT, max_new=20).tokens == written.tokens
