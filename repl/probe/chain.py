@@ -122,8 +122,9 @@ class Chain(Figure, frozen=True, kw_only=True):
     def rows(self, width: int) -> Sequence[Row]:
         """What went in, and below each hop what came out."""
         found: list[Row] = [(Span(cut(f"> {_line(self.prompt)}", width), "muted"),)]
-        for hop in self.hops:
-            lead = f"{'  ' * hop.stage}└─ {visible_line(hop.model)} #{hop.exchange} "
+        for hop, after in zip(self.hops, (*self.hops[1:], None), strict=True):
+            more = after is not None and after.stage == hop.stage
+            lead = f"{'  ' * hop.stage}{'├─' if more else '└─'} {visible_line(hop.model)} #{hop.exchange} "
             text = Span(f"✗ {_line(hop.error)}", "bad") if hop.error else Span(_line(hop.text))
             found.append((Span(lead, "strong"), Span(cut(text.text, max(8, width - len(lead))), text.style)))
         return found

@@ -41,7 +41,7 @@ class Tree(Figure, frozen=True, kw_only=True):
     @property
     def title(self) -> str:
         """How many there are."""
-        return f"{len(self.nodes):,} answers"
+        return f"{len(self.nodes):,} answer{'s' if len(self.nodes) != 1 else ''}"
 
     def rows(self, width: int) -> Sequence[Row]:
         """A row for each answer, in the order they were asked within each parent."""

@@ -70,7 +70,7 @@ def test_it_is_drawn_as_a_flow_without_escapes():
     assert figure.title == "(a,b) > c"
     assert as_text(figure.rows(60)).splitlines() == [
         "> p",
-        "└─ a #1 one ␛[2J",
+        "├─ a #1 one ␛[2J",
         "└─ b #2 ✗ no",
         "  └─ c #3 two",
     ]

@@ -2,12 +2,12 @@
 
 import asyncio
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from repl.probe.parity import Compared, compare, parity, tolerance
-from repl.session.commands.base import Command, model_offers
+from repl.session.commands.base import Command, model_offers, say
 from repl.session.commands.probing.forcing import must_score, pair
+from repl.session.commands.probing.texts import read_lines
 from repl.session.errors import InputError
 from repl.session.frontend import FrontEnd
 from repl.session.inquiry import Inquiry, inquire, succeeded
@@ -30,7 +30,7 @@ MOST = 1_000
 async def _parity(session: "Session", ui: FrontEnd, argument: str) -> None:
     a, b, rest = pair(session, argument, PARITY)
     allowed, rest = _allowed(rest)
-    texts = await asyncio.to_thread(_texts, rest)
+    texts = await _texts(ui, rest)
     known = [await must_score(session, model) for model in (a, b)]
     prints = {capabilities.vocab_fingerprint for capabilities in known}
     one_vocabulary = len(prints) == 1 and "" not in prints
@@ -77,22 +77,16 @@ def _allowed(words: str) -> tuple[float | None, str]:
     return allowed, rest.strip()
 
 
-def _texts(words: str) -> "list[tuple[str, str]]":
+async def _texts(ui: FrontEnd, words: str) -> "list[tuple[str, str]]":
     """(source, text) of each text; raises ``InputError``."""
     if not words:
         raise InputError("which text?", PARITY)
     if not words.startswith("@"):
         return [_split(words)]
-    path = Path(words[1:]).expanduser()
-    try:
-        with path.open(encoding="utf-8") as file:
-            lines = [line.strip() for line, _ in zip(file, range(MOST), strict=False)]
-    except (OSError, UnicodeError) as error:
-        raise InputError(f"cannot read {path}: {error}", PARITY) from None
-    texts = [_split(line) for line in lines if line]
-    if not texts:
-        raise InputError(f"{path} has no text", "one text a line, SOURCE => TEXT for a translation")
-    return texts
+    lines = await read_lines(words[1:])
+    if len(lines) > MOST:
+        say(ui, f"the first {MOST:,} of {len(lines):,} lines")
+    return [_split(line.text.strip()) for line in lines[:MOST]]
 
 
 def _split(line: str) -> tuple[str, str]:
