@@ -14,12 +14,13 @@ from fairseq.models import FairseqIncrementalDecoder
 from fairseq.token_generation_constraints import pack_constraints
 
 from backends.cut import Cut
+from backends.fairseq import wording
 from backends.fairseq.load import Model
 from backends.fairseq.luck import Luck
 from backends.fairseq.plan import Plan
 from backends.fairseq.probe import Probe
 from backends.fairseq.prompt import Prompt
-from backends.fairseq.rules import EndAtStop, NoRepeat
+from backends.fairseq.rules import Biased, EndAtStop, NoRepeat, Written
 from backends.fairseq.sampling import Draws, KeyedSampling
 from backends.fairseq.search import Limits, Rule, Watch, Watched, Watcher
 from repl.messages import Request
@@ -137,7 +138,13 @@ class Generation:
         return generator
 
     def _rules(self) -> tuple[Rule, ...]:
-        params, rules = self._sentences[0].request.params, list[Rule]()
+        first = self._sentences[0]
+        params, rules = first.request.params, list[Rule]()
+        if sequences := wording.biases(self._model.codec, params):
+            rules.append(Biased(sequences))
+        if params.presence_penalty or params.frequency_penalty:
+            written = (params.presence_penalty, params.frequency_penalty, first.plan.temperature)
+            rules.append(Written(*written))
         if params.no_repeat_ngram:
             rules.append(NoRepeat(params.no_repeat_ngram))
         if params.stop:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from backends.base import BackendError
+from backends.fairseq import wording
 from backends.fairseq.load import Model
 from backends.fairseq.routes import Route
 from repl.messages import Request
@@ -72,6 +73,7 @@ def build(model: Model, request: Request) -> Prompt:
     # Beams and samples are found again from the start; a single answer goes on from where it was.
     if request.resume and params.beam == params.n == 1:
         forced = list(request.resume)
+    wording.biases(model.codec, params)  # refused before it is batched
     constraints, strange = _constraints(model, params)
     notes = unknown_words(source.unknown + unknown + strange)
     start = len(source.ids) if model.causal else 0

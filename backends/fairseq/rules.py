@@ -1,6 +1,7 @@
 """Rules over a hypothesis' tokens that fairseq lacks (``search.Rule``)."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
@@ -36,6 +37,32 @@ class EndAtStop:
         if cut(self._codec.text(history[start:]), self._stops)[1]:
             lprobs.fill_(_IMPOSSIBLE)
             lprobs[self._codec.eos] = 0.0
+
+
+class Biased:
+    """More or less likely words, those that are banned among them."""
+
+    def __init__(self, sequences: Mapping[tuple[int, ...], float]) -> None:
+        self._sequences = sequences
+
+    def __call__(self, history: list[int], start: int, lprobs: Tensor) -> None:
+        """See ``search.Rule``."""
+        answer = tuple(history[start:])
+        for (*before, last), amount in self._sequences.items():
+            if not before or answer[-len(before) :] == tuple(before):
+                lprobs[last] += amount
+
+
+class Written:
+    """What the answer has already is less likely, as OpenAI's API defines it."""
+
+    def __init__(self, presence: float, frequency: float, temperature: float) -> None:
+        self._presence, self._frequency = presence / temperature, frequency / temperature
+
+    def __call__(self, history: list[int], start: int, lprobs: Tensor) -> None:
+        """See ``search.Rule``."""
+        for token, count in Counter(history[start:]).items():
+            lprobs[token] -= self._presence + self._frequency * count
 
 
 def repeats(history: Sequence[int], size: int) -> set[int]:

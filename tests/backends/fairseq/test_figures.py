@@ -189,3 +189,67 @@ def test_padding_in_a_prompt_is_refused(causal: FairseqEngine, engine: FairseqEn
     for model in (causal, engine):
         *_, last = events(model, request("w1 <pad> w2"))
         assert isinstance(last, Failed) and "<pad>" in last.error.message
+
+
+def biased(library: Library, prompt: str, change: Any, length: int = 12) -> list[int]:
+    """Greedy decoding without cache; ``change`` alters the logits after an answer."""
+    answer: list[int] = []
+    while len(answer) < length:
+        row = full_pass(library, prompt, [*answer, 0])[-1]
+        row[1] = -torch.inf
+        if not answer:
+            row[2] = -torch.inf
+        change(answer, row)
+        answer.append(int(row.argmax()))
+        if answer[-1] == 2:
+            break
+    return answer
+
+
+def test_words_are_banned_and_biased(engine: FairseqEngine, library: Library) -> None:
+    free = Told(engine, request(FIRST)).tokens
+    words = [engine._model.codec.raw([token]) for token in free]
+
+    def ban(answer: list[int], row: torch.Tensor) -> None:
+        row[free[0]] = -torch.inf
+        if answer[-1:] == [free[2]]:
+            row[free[3]] = -torch.inf
+        row[9] += 4
+
+    params = {"ban": (words[0], f"{words[2]} {words[3]}"), "logit_bias": ("w5=3", "#9=1")}
+    told = Told(engine, request(FIRST, **params))
+    assert told.tokens == biased(library, FIRST, ban) != free
+    for beam in Told(engine, request(FIRST, beam=4, n=4, **params)).finished.hypotheses:
+        assert free[0] not in beam.tokens
+
+
+def test_what_is_written_is_penalised(engine: FairseqEngine, library: Library) -> None:
+    def penalise(answer: list[int], row: torch.Tensor) -> None:
+        for token in set(answer):
+            row[token] -= 0.7 + 0.4 * answer.count(token)
+
+    told = Told(engine, request(FIRST, presence_penalty=0.7, frequency_penalty=0.4))
+    assert told.tokens == biased(library, FIRST, penalise) != Told(engine, request(FIRST)).tokens
+    # Drawn from logits that temperature has divided, the penalties are divided too.
+    hot = request(FIRST, presence_penalty=0.7, temperature=2.0, seed=3)
+    step = Told(engine, hot).steps[3]
+    answer = Told(engine, hot).tokens
+    row = full_pass(library, FIRST, answer)[3] / 2
+    row[1] = -torch.inf
+    for token in set(answer[:3]):
+        row[token] -= 0.35
+    assert step.proc_lp == pytest.approx(float(row.log_softmax(-1)[answer[3]]), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ({"ban": ("Paris",)}, "ban: 'Paris' is not in the dictionary"),
+        ({"logit_bias": ("#99=1",)}, "logit_bias: there is no token #99; this model has 24"),
+        ({"ban": ("</s>",)}, "would never end"),
+    ],
+)
+def test_words_it_has_not_are_named(engine: FairseqEngine, params: dict[str, Any], said: str) -> None:
+    *_, last = events(engine, request(FIRST, **params))
+    assert isinstance(last, Failed)
+    assert last.error.kind == "bad_parameter" and said in last.error.message and last.error.hint
