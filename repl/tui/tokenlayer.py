@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from repl.probe.figure import LEVELS, heat, nats_to_bits
+from repl.probe.tokens import Token
 from repl.safe import visible
 from repl.tui.lines import Span, expand_tabs
 
@@ -75,11 +75,9 @@ def places(text: str, at: Sequence[int]) -> list[Place]:
 
 def style_of(step: Step, kind: Heat) -> str:
     """The heat style of a token; plain where the number is not known."""
-    if kind == "entropy":
-        return heat(None if step.entropy is None else nats_to_bits(step.entropy))
-    if kind == "rank":
-        return "" if step.rank is None else f"heat{min(LEVELS - 1, step.rank.bit_length())}"
-    return heat(None if step.raw_lp is None else -nats_to_bits(step.raw_lp))
+    token = Token(id=step.token, piece=step.piece, nats=step.raw_lp, rank=step.rank, entropy=step.entropy)
+    level = token.heat(kind) if kind != "off" else None
+    return "" if level is None else f"heat{level}"
 
 
 class TokenLayer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, get_args
 
+from repl.probe.heatmap import LEGEND
 from repl.tui.strip import TokenStrip
 from repl.tui.tokenlayer import Heat
 
@@ -17,12 +18,6 @@ if TYPE_CHECKING:
 ALTERNATIVES = 10
 """How many are asked for where an answer was kept without."""
 HEATS: tuple[Heat, ...] = get_args(Heat)
-MEANING = {
-    "off": "the tokens are plain again",
-    "bits": "tokens by surprisal: dark is expected, bright is above 10 bits",
-    "rank": "tokens by rank: each step of the colours is twice as far down the list",
-    "entropy": "tokens by the entropy of the choice that the model had",
-}
 
 
 class TokenMode:
@@ -98,7 +93,8 @@ class TokenMode:
         session = self._app.session
         if session is not None:
             session.heat = HEATS[(HEATS.index(session.heat) + 1) % len(HEATS)]
-            self._app.frame.say(MEANING[session.heat])
+            words = "tokens are plain" if session.heat == "off" else LEGEND[session.heat]
+            self._app.frame.say(words)
             self.show_heat()
 
     def show_heat(self) -> None:

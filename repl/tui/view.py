@@ -8,7 +8,6 @@ and text selected with the mouse comes out as it was written, without the breaks
 from typing import ClassVar
 
 from rich.cells import cell_len
-from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.binding import BindingType
@@ -20,12 +19,11 @@ from textual.widget import Widget
 
 from repl.probe.figure import STYLES
 from repl.tui import keymap
-from repl.tui.lines import Span, pieces
+from repl.tui.rows import drawn, with_more
 from repl.tui.transcript import LINES_PER_BLOCK, Block, Position, Row, Transcript
 
 WHEEL_ROWS = 3
 WHEEL_COLUMNS = 6
-MORE = " ▼ more "
 _CACHED_STRIPS = 2000
 _END = (1 << 62, 0)
 
@@ -257,9 +255,11 @@ class LineView(Widget, can_focus=True):
         if strip is None:
             if len(self._strips) > _CACHED_STRIPS:
                 self._strips.clear()
-            strip = self._strips[row] = self._strip(row)
+            strip = self._strips[row] = drawn(
+                row, self.size.width, self.MARGIN, self.style_of, self.text_selection
+            )
         if not self.following and index == self.row_count - 1:
-            return self._with_more(strip)
+            return with_more(strip, self.size.width, self.MARGIN, self.style_of)
         return strip
 
     def header_strip(self) -> Strip:
@@ -272,85 +272,6 @@ class LineView(Widget, can_focus=True):
             return strip
         last = self._rows[-1]  # dragging below the text selects to its end
         return strip.apply_offsets(last.start + len(last.text), last.y)
-
-    def _strip(self, row: Row) -> Strip:
-        width = self.size.width
-        margin = "‹" if row.left else " "
-        lead = margin * min(1, self.MARGIN) + " " * (self.MARGIN - 1) + _fit(row.lead, row.indent)
-        at_start = self.style_of(row.lead_style) + _offset(row.start, row.y)
-        segments = [Segment(char, at_start) for char in lead]  # one by one: each cell is the row's start
-        text = row.text if row.left is None else _without(row.text, row.left)
-        hidden = len(row.text) - len(text)
-        room = self.row_width - row.indent
-        more = row.left is not None and cell_len(text) > room
-        text = _clip(text, room)
-        used = cell_len(lead) + cell_len(text)
-        text = text.replace("\u00a0", " ")  # looks the same, and does when a terminal's own copy is pasted
-        spans = row.spans
-        selection = None if row.marks else self.text_selection
-        if selection is not None and (chosen := _selected(selection, row)) is not None:
-            spans = (*spans, Span(*chosen, "selection"))
-        for start, end, name in pieces(hidden, hidden + len(text), row.style, spans):
-            style = self.style_of(name) + _offset(row.start + start, row.y)
-            segments.append(Segment(text[start - hidden : end - hidden], style))
-        for sign, name in row.tail:
-            if used < width:
-                segments.append(Segment(sign, self.style_of(name)))
-                used += cell_len(sign)
-        segments.append(Segment(" " * max(0, width - used - more), self.style_of("")))
-        if more:
-            segments.append(Segment("›", self.style_of("muted")))
-        return Strip(segments, max(used, width)) if used <= width else Strip(segments).crop(0, width)
-
-    def _with_more(self, strip: Strip) -> Strip:
-        width = self.size.width
-        mark = MORE if width >= 2 * len(MORE) else "▼"
-        segments = [
-            Segment(mark[:width], self.style_of("more")),
-            Segment(" " * self.MARGIN, self.style_of("")),
-        ]
-        marked = [strip.crop(0, max(0, width - len(mark) - self.MARGIN)), Strip(segments)]
-        return Strip.join(marked).adjust_cell_length(width)
-
-
-def _offset(x: int, y: int) -> Style:
-    """Tells Textual's mouse selection which character of the transcript a cell shows."""
-    return Style.from_meta({"offset": (x, y)})
-
-
-def _selected(selection: Selection, row: Row) -> tuple[int, int] | None:
-    span = selection.get_span(row.y)
-    if span is None:
-        return None
-    start = max(0, span[0] - row.start)
-    end = len(row.text) if span[1] < 0 else min(len(row.text), span[1] - row.start)
-    return (start, end) if start < end else None
-
-
-def _clip(text: str, room: int) -> str:
-    """``text`` without what hangs over ``room`` cells."""
-    if cell_len(text) <= room:
-        return text
-    used = 0
-    for index, char in enumerate(text):
-        used += cell_len(char)
-        if used > room:
-            return text[:index]
-    return text
-
-
-def _without(text: str, cells: int) -> str:
-    """``text`` from so many cells on."""
-    for index, char in enumerate(text):
-        if cells <= 0:
-            return text[index:]
-        cells -= cell_len(char)
-    return ""
-
-
-def _fit(text: str, width: int) -> str:
-    text = _clip(text, width)
-    return text + " " * (width - cell_len(text))
 
 
 __all__ = ["LINES_PER_BLOCK", "LineView"]
