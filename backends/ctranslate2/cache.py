@@ -17,7 +17,7 @@ from pathlib import Path
 from backends import fingerprint
 from backends.base import BackendError, Progress
 
-REVISION = 1
+REVISION = 2
 """Of this package's own conversion; a new one leaves the old folders unused."""
 _RECORD = "made.json"
 

@@ -22,17 +22,21 @@ def main() -> None:
     """The process."""
     job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)
     os.sched_setaffinity(0, job.cores)
-    path, lines = _prepared(job)
+    path, feeds = _prepared(job)
     translator = ctranslate2.Translator(
         str(path), compute_type=job.model.dtype, inter_threads=len(job.cores), intra_threads=1
     )
     print("ready", flush=True)
     for _ in sys.stdin.buffer:
-        outcome = measured(lambda: _answer(translator, job, lines))
+        outcome = measured(lambda: _answer(translator, job, feeds))
         print(msgspec.json.encode(outcome).decode(), flush=True)
 
 
-def _prepared(job: Job) -> tuple[Path, list[list[str]]]:
+Feed = tuple[list[str], list[str]]
+"""A source, and what its answer begins with."""
+
+
+def _prepared(job: Job) -> tuple[Path, list[Feed]]:
     """The conversion that the backend made too, and the prompts as its tokens."""
     compat.load()
     from backends.ctranslate2.fairseq_source import open_checkpoint
@@ -44,14 +48,16 @@ def _prepared(job: Job) -> tuple[Path, list[list[str]]]:
     opened = open_checkpoint(rest, chosen, job.model.dtype, quiet)
     assert opened.convert is not None
     path = cache.folder(cache_dir() / "ctranslate2", opened.key, opened.convert, quiet)
-    names, _ = folders.vocabularies(path)
-    asked = [Request(model="", prompt=prompt, params=job.params) for prompt in job.prompts]
-    return path, [[names[token] for token in opened.reader.read(one).feed] for one in asked]
+    source, target = folders.vocabularies(path)
+    requests = [Request(model="", prompt=prompt, params=job.params) for prompt in job.prompts]
+    asked = [opened.reader.read(request) for request in requests]
+    return path, [([source[i] for i in one.feed], [target[i] for i in one.start]) for one in asked]
 
 
-def _answer(translator: Any, job: Job, lines: list[list[str]]) -> int:
+def _answer(translator: Any, job: Job, feeds: list[Feed]) -> int:
     results = translator.translate_batch(
-        lines,
+        [source for source, _ in feeds],
+        target_prefix=[start for _, start in feeds],
         max_batch_size=job.together,
         beam_size=job.params.beam,
         max_decoding_length=job.params.max_new,
