@@ -88,6 +88,8 @@ class Parity(Figure, frozen=True, kw_only=True):
             f" · mean KL {sign} {nats_to_bits(self.mean_kl):.3g} bits"
             f" · same first choice at {self.first_choices:,} of {self.positions:,} · {by}"
         )
+        if not self.positions:
+            words = "no number could be compared"
         found: list[Row] = [(verdict, Span(visible_line(head), "strong")), (Span(words),)]
         found += [(Span(f"≠ {visible_line(note)}", "warning"),) for note in self.notes]
         return found if self.failure is None else [*found, (), *self._failure(self.failure)]

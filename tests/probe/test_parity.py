@@ -108,7 +108,9 @@ def test_what_is_no_number_fails():
 
 
 def test_nothing_compared_is_no_pass():
-    assert not verdict(([], [])).passed
+    found = verdict(([], []))
+    assert not found.passed
+    assert "no number could be compared" in as_text(found.rows(80))
 
 
 def test_the_coarser_dtype_sets_the_tolerance():
