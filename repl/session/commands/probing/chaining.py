@@ -116,11 +116,12 @@ COMMANDS = (
         usage='a>b>c PROMPT | a>"TEXT {}">b PROMPT | (a,b)>c PROMPT',
         help="give the output of one model to the next",
         details=(
-            "/chain numlm>num2digits forty two is lets one go on and the other read that. A quoted text "
-            "between two models is what the next one is asked: {} stands for the output, {prompt} for the "
-            "first prompt, {NAME} for a certain model's output. Models in brackets answer independently, at "
-            "the same time, and their answers go on together, labelled. Each hop is an answer in its model's "
-            "pane and in the record. A configuration may name chains under `chains:`; /chain NAME PROMPT."
+            "/chain lm-early>lm-late The with statement has the second read what the first one writes. A "
+            "quoted text between two models is what the next one is asked: {} stands for the output, "
+            "{prompt} for the first prompt, {NAME} for a certain model's output. Models in brackets answer "
+            "independently, at the same time, and their answers go on together, labelled. Each hop is an "
+            "answer in its model's pane and in the record. A configuration may name chains under `chains:`; "
+            "/chain NAME PROMPT."
         ),
         handler=_chain,
         offers=_offers,
