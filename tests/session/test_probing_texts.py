@@ -409,6 +409,33 @@ async def test_the_n_best_with_sums_that_add_up_to_the_native_score(do, library)
     assert (request.params.beam, request.params.temperature, request.prompt) == (4, 0, "hello")
 
 
+async def test_all_answers_of_the_last_line_are_searched_together(do, library, screen):
+    await do("hello", "/nbest 3")
+    figures = [figure for figure in screen.shown if isinstance(figure, NBest)]
+    assert [figure.model for figure in figures] == ["a", "b"]
+    assert all(len(figure.candidates) == 3 for figure in figures)
+
+
+async def test_a_model_that_gives_no_list_is_left_out(do, library, screen):
+    await do("hello")
+    library.coordinator.broken.add("a")
+    figure = await do("/nbest 3")
+    assert figure.model == "b"
+    assert "a is left out: it cannot do that" in [n.text for n in screen.shown if isinstance(n, Notice)]
+
+
+async def test_files_are_offered_as_they_are_spelled(library, tmp_path):
+    (tmp_path / "texts").touch()
+    (tmp_path / "more").mkdir()
+    for command in ("score", "minpair"):
+        line = f"/{command} @{tmp_path}/"
+        found = [line[: c.start] + c.text for c in commands.complete(library, line)]
+        assert found == [f"{line}more/", f"{line}texts"]
+        found = [c.text for c in commands.complete(library, f"/{command} @{tmp_path}/te")]
+        assert found == [f"@{tmp_path}/texts"]
+    assert commands.complete(library, "/score @/no/such/folder/") == []
+
+
 async def test_another_length_penalty_sorts_them_anew(do):
     figure = await do("/use a", "hello", "/nbest 6 lenpen=0")
     sums = [figure.candidates[at].search_nats for at in figure.order]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 async def _align(session: "Session", ui: "FrontEnd", argument: str) -> None:
-    answer, rest = await answer_named(session, argument)
+    answer, rest = await answer_named(session, argument or _attentive(session))
     if rest:
         raise InputError(f"'{rest}' is too much", "/align [#id]")
     capabilities = session.capabilities(answer.model)
@@ -40,6 +40,15 @@ async def _align(session: "Session", ui: "FrontEnd", argument: str) -> None:
             notes=found.notes,
         )
     )
+
+
+def _attentive(session: "Session") -> str:
+    """The number of the first of the last answers whose model tells its attention; empty if there is none."""
+    for x in session.last_line():
+        capabilities = session.capabilities(x.model)
+        if capabilities is not None and capabilities.attention:
+            return f"#{x.id}"
+    return ""
 
 
 COMMANDS = (

@@ -1,6 +1,7 @@
 """The hypotheses of a search, with their scores: ``/nbest``."""
 
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from repl.probe.nbest import Candidate, NBest
@@ -8,9 +9,11 @@ from repl.probe.tokens import tokens, totals
 from repl.session.commands.base import Command, number_offers, say
 from repl.session.commands.probing.pointing import answer_named
 from repl.session.commands.probing.scoring import NUMBER
+from repl.session.commands.probing.texts import those_that_could
 from repl.session.errors import InputError
 from repl.session.exchange import Origin
-from repl.session.inquiry import Inquiry, inquire, like, succeeded
+from repl.session.frontend import Notice
+from repl.session.inquiry import Inquiry, inquire, like
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -28,29 +31,39 @@ MOST = 256
 
 async def _nbest(session: "Session", ui: "FrontEnd", argument: str) -> None:
     count, number, penalty = _read(argument)
-    exchange, _ = await answer_named(session, number)
-    if len(exchange.answer.hypotheses) < (count or 2):
-        exchange = await _searched(session, exchange, count or USUAL)
-    hypotheses = exchange.answer.hypotheses
-    if not hypotheses:
-        raise InputError(f"{exchange.model} gives no list of hypotheses", "its answer is in its steps")
-    if count is not None and len(hypotheses) < count:
-        say(ui, f"{exchange.model} found {len(hypotheses):,} hypotheses, not {count:,}")
-    asked = [_scored(exchange, hypothesis) for hypothesis in hypotheses]
-    raw = await inquire(session, asked)
-    candidates = tuple(_candidate(*both) for both in zip(hypotheses, raw, strict=True))
+    if number:
+        answers = [(await answer_named(session, number))[0]]
+    else:
+        await answer_named(session, "")  # says why, if there is none
+        answers = [
+            x for x in session.last_line() if x.request.task == "generate" and x.model in session.models
+        ]
+    lists = await _lists(session, ui, answers, count)
+    found = [(x, hypothesis) for x in lists for hypothesis in x.answer.hypotheses]
+    raw = iter(await inquire(session, [_scored(*both) for both in found]))
+    for exchange in lists:
+        hypotheses = exchange.answer.hypotheses
+        if not hypotheses:
+            ui.show(Notice("warning", f"{exchange.model} gives no list of hypotheses"))
+            continue
+        if count is not None and len(hypotheses) < count:
+            say(ui, f"{exchange.model} found {len(hypotheses):,} hypotheses, not {count:,}")
+        ui.show(_figure(exchange, list(islice(raw, len(hypotheses))), count, penalty))
+
+
+def _figure(
+    exchange: "Exchange", raw: "Sequence[Exchange]", count: int | None, penalty: float | None
+) -> NBest:
     failed = dict.fromkeys(x.error.message for x in raw if x.error is not None)
-    notes = (*exchange.notes, *(f"no raw sums: {words}" for words in failed))
-    ui.show(
-        NBest(
-            model=exchange.model,
-            exchange=exchange.id,
-            prompt=exchange.prompt,
-            candidates=candidates[:count],
-            lenpen=exchange.params.length_penalty,
-            resorted=penalty,
-            notes=notes,
-        )
+    candidates = [_candidate(*both) for both in zip(exchange.answer.hypotheses, raw, strict=True)]
+    return NBest(
+        model=exchange.model,
+        exchange=exchange.id,
+        prompt=exchange.prompt,
+        candidates=tuple(candidates[:count]),
+        lenpen=exchange.params.length_penalty,
+        resorted=penalty,
+        notes=(*exchange.notes, *(f"no raw sums: {words}" for words in failed)),
     )
 
 
@@ -77,18 +90,24 @@ def _read(argument: str) -> tuple[int | None, str, float | None]:
     return count, number, penalty
 
 
-async def _searched(session: "Session", exchange: "Exchange", count: int) -> "Exchange":
+async def _lists(
+    session: "Session", ui: "FrontEnd", answers: "Sequence[Exchange]", count: int | None
+) -> "list[Exchange]":
+    """The answers, those that brought too few hypotheses searched again."""
+    short = [x for x in answers if len(x.answer.hypotheses) < (count or 2)]
+    again = await inquire(session, [_wider(x, count or USUAL) for x in short])
+    found = dict(zip((x.id for x in short), again, strict=True))
+    return those_that_could(ui, [found.get(x.id, x) for x in answers])
+
+
+def _wider(exchange: "Exchange", count: int) -> Inquiry:
     """The answer's prompt searched again for so many hypotheses, with a beam at least as wide."""
     params = exchange.params
     over: dict[str, Value] = {"n": count, "beam": max(params.beam, count)}
     if params.beam == 1:
         over |= {"temperature": 0.0}
     asked = like(exchange)
-    origin = Origin(exchange.id, how="nbest")
-    (found,) = succeeded(
-        await inquire(session, [replace(asked, params={**asked.params, **over}, origin=origin)])
-    )
-    return found
+    return replace(asked, params={**asked.params, **over}, origin=Origin(exchange.id, how="nbest"))
 
 
 def _scored(exchange: "Exchange", hypothesis: "Hypothesis") -> Inquiry:
@@ -129,7 +148,7 @@ COMMANDS = (
         usage="[N] [#id] [lenpen=X]",
         help="the best N answers to a prompt, with their scores",
         details=(
-            "The last answer, or #id, is searched again with a beam of N at least, if it brought fewer. "
+            "The last answers, or #id, are searched again with a beam of N at least, if they brought fewer. "
             "Native is the score the search ranked by, sum search the sum of its own increments (fairseq's "
             "P-; over the length its H-), sum raw that of the model's log-probabilities. lenpen=0.6 sorts by "
             "sum / length ** 0.6 instead, without searching again: what the search dropped stays dropped."

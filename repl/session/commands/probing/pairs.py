@@ -12,6 +12,7 @@ from repl.session.commands.probing.texts import (
     Manner,
     chosen_models,
     context_and,
+    file_offers,
     in_order,
     json_object,
     manner,
@@ -24,6 +25,9 @@ from repl.session.errors import InputError
 from repl.session.inquiry import inquire
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from repl.session.commands.base import Offer
     from repl.session.exchange import Exchange
     from repl.session.frontend import FrontEnd
     from repl.session.session import Session
@@ -114,6 +118,12 @@ def _field(value: dict[str, Any], names: tuple[str, ...]) -> str:
     return found if isinstance(found, str) else ""
 
 
+def _offers(session: "Session", before: "Sequence[str]", begun: str) -> "Iterable[Offer]":
+    yield from manner_offers(session, before, begun)
+    if all("=" in word for word in before):
+        yield from file_offers(begun)
+
+
 COMMANDS = (
     Command(
         name="minpair",
@@ -126,7 +136,7 @@ COMMANDS = (
             f"A tie counts as wrong; the interval is Wilson's. {HOW}"
         ),
         handler=_minpair,
-        offers=manner_offers,
+        offers=_offers,
         slow=True,
     ),
 )

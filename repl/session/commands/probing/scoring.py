@@ -16,6 +16,7 @@ from repl.session.commands.probing.texts import (
     Manner,
     chosen_models,
     context_and,
+    file_offers,
     in_order,
     manner,
     options,
@@ -175,6 +176,7 @@ def manner_offers(session: "Session", before: "Sequence[str]", begun: str) -> "I
 def _score_offers(session: "Session", before: "Sequence[str]", begun: str) -> "Iterable[Offer]":
     yield from manner_offers(session, before, begun)
     if all("=" in word for word in before):
+        yield from file_offers(begun)
         yield from number_offers(session, before, begun)
 
 

@@ -1,11 +1,13 @@
 """Texts as probing commands take them: typed with or without a context, an earlier answer, or a file."""
 
 import asyncio
+import contextlib
 import json
 import stat
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -14,12 +16,15 @@ from repl.session.frontend import FrontEnd, Notice
 from repl.session.inquiry import AHEAD, Inquiry, succeeded
 
 if TYPE_CHECKING:
+    from repl.session.commands.base import Offer
     from repl.session.exchange import Exchange
     from repl.session.session import Session
 
 ARROW = "=>"
 WINDOW = 256
 """Inquiries of a file that are made before the first of them has ended."""
+ENTRIES = 1000
+"""Files offered."""
 LARGEST = 256 << 20
 """Bytes of a file that is read."""
 
@@ -167,6 +172,17 @@ async def in_order(session: "Session", inquiries: Sequence[Inquiry]) -> "AsyncIt
         for task in going:
             task.cancel()
         await asyncio.gather(*going, return_exceptions=True)
+
+
+def file_offers(begun: str) -> "Iterable[Offer]":
+    """``@`` with the folders and files that continue the path begun after it, spelled as it was begun."""
+    if not begun.startswith("@"):
+        yield "@", "a file with a text on each line"
+        return
+    folder = begun[1 : begun.rfind("/") + 1]
+    with contextlib.suppress(OSError, RuntimeError):
+        for entry in islice(sorted(Path(folder or ".").expanduser().iterdir()), ENTRIES):
+            yield f"@{folder}{entry.name}{'/' if entry.is_dir() else ''}", ""
 
 
 @dataclass(frozen=True)
