@@ -36,6 +36,7 @@ class Watch:
     ) -> None:
         self._over.set()
         self._thread.join()
+        self.bytes = of(self._process.pid) or self.bytes
 
     def _look(self) -> None:
         while True:
