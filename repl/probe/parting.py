@@ -12,6 +12,9 @@ from repl.probe.strip import strip
 from repl.probe.tokens import tokens, totals
 from repl.safe import visible_line
 
+NEGLIGIBLE = 1e-10
+"""JS in nats up to which two distributions are one, rounded to float32 on different ways."""
+
 
 class Side(msgspec.Struct, frozen=True, kw_only=True):
     """One of the two models."""
@@ -68,7 +71,8 @@ class Divergence(Figure, frozen=True, kw_only=True):
 
     def rows(self, width: int) -> Sequence[Row]:
         """The totals, a strip of JS with ≠ where the first choices differ, the alternatives at two spots."""
-        js = [None if p.apart is None else nats_to_bits(p.apart.js) for p in self.positions]
+        seen = [None if p.apart is None else p.apart.js for p in self.positions]
+        js = [None if x is None else nats_to_bits(x) if x > NEGLIGIBLE else 0.0 for x in seen]
         full = max((value for value in js if value is not None), default=0.0)
         found = [*self._summary(), ()]
         sign = ">=" if self.kind == "lower_bound" else "="
@@ -145,9 +149,9 @@ def part(
         raise ValueError("the two readings are not of the same tokens")
     positions = tuple(_position(x, y) for x, y in zip(steps_a, steps_b, strict=True))
     known = {at: p.apart for at, p in enumerate(positions) if p.apart is not None}
-    beyond = {at: x for at, x in known.items() if noise_js is None or x.js > noise_js}
+    beyond = {at: x for at, x in known.items() if x.js > max(NEGLIGIBLE, noise_js or 0.0)}
     first = next((at for at, x in beyond.items() if x.same_argmax is False), None)
-    worst = max(beyond, key=lambda at: beyond[at].js) if any(x.js > 0 for x in beyond.values()) else None
+    worst = max(beyond, key=lambda at: beyond[at].js, default=None)
     spots = []
     if first is not None:
         why = "the first choices differ first" + (", and furthest apart" if first == worst else "")

@@ -69,6 +69,8 @@ class Session:
         """Commands that go on while more is typed."""
         self.stepping: Stepping | None = None
         """The answer that ``/step`` is writing by hand."""
+        self.unfollow: Callable[[], None] | None = None
+        """Ends showing after each line where its answers part; None while that is not shown."""
         self._tell = Broadcast()
         self._closed = False
         self._saved = self._state()

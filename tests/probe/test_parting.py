@@ -84,6 +84,17 @@ def test_what_is_within_the_noise_is_not_pointed_at():
     assert "~~" in text and "no further apart than noise" in text
 
 
+def test_rounding_is_no_divergence():
+    rounded = []
+    for step in LATE:
+        row = np.frombuffer(step.distribution, "<f4") * np.float32(1 + 1e-6)
+        rounded.append(msgspec.structs.replace(step, distribution=row.astype("<f4").tobytes()))
+    found = part((*A, LATE), (*B, rounded))
+    assert any(p.apart.js > 0 for p in found.positions)
+    assert found.worst is None and found.spots == ()
+    assert "▇ = 0 bits" in as_text(found.rows(80))
+
+
 def test_a_position_without_a_score_is_left_out():
     bare = msgspec.structs.replace(LATE[0], raw_lp=None, distribution=b"")
     found = part((*A, [bare, *LATE[1:]]), (*B, EARLY))

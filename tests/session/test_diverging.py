@@ -9,6 +9,7 @@ from repl.probe.acceptance import Acceptance, tokens_a_pass
 from repl.probe.gaps import Gaps
 from repl.probe.noise import Noise
 from repl.probe.parting import Divergence
+from repl.session import commands
 from tests.session.support import pool_of
 from tests.session.toy import NEXT
 from tests.session.toyreader import reading_session
@@ -192,3 +193,20 @@ async def test_where_there_is_no_full_precision_it_is_said(reading, do):
     pool_of(reading).change("a", dtype="float16")
     found = await do("/noise a a b")
     assert "configure /models/a once more with dtype: float32" in found.ways[-1].why_not
+
+
+async def test_arguments_are_completed(reading, do):
+    await do("hello")
+
+    def offered(line):
+        return [line[: c.start] + c.text for c in commands.complete(reading, line)]
+
+    assert offered("/diverge a ") == ["/diverge a b"]
+    assert "/diverge a b #1" in offered("/diverge a b ")
+    assert offered("/accept b>") == ["/accept b>a"]
+    assert offered("/noise ") == ["/noise a", "/noise b"]
+    assert "/ensemble a+b" in offered("/ensemble a")
+    assert offered("/ensemble a+b mode=g") == ["/ensemble a+b mode=geo"]
+    assert offered("/parity a ") == ["/parity a b"]
+    assert "/diff words" in offered("/diff ")
+    assert offered("/compare diff o") == ["/compare diff on", "/compare diff off"]

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
 
 from repl.probe.diff import Answered, compare
 from repl.probe.spans import spelled
@@ -11,7 +10,7 @@ from repl.session.errors import InputError
 from repl.session.frontend import FrontEnd, Notice
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from repl.messages import Event
     from repl.session.commands.base import Offer
@@ -44,16 +43,11 @@ class Following:
         """None of its concern."""
 
 
-_FOLLOWING: "WeakKeyDictionary[Session, Callable[[], None]]" = WeakKeyDictionary()
-"""What ends the following of a session's lines."""
-
-
 def follow(session: "Session", ui: FrontEnd, *, on: bool) -> None:
     """Show the difference after each compared line from now on, or no more."""
-    if (end := _FOLLOWING.pop(session, None)) is not None:
-        end()
-    if on:
-        _FOLLOWING[session] = session.listen(Following(session, ui))
+    if session.unfollow is not None:
+        session.unfollow()
+    session.unfollow = session.listen(Following(session, ui)) if on else None
 
 
 def answered(exchange: "Exchange") -> Answered:
@@ -107,7 +101,7 @@ async def set_following(session: "Session", ui: FrontEnd, word: str) -> None:
         raise InputError(f"'{word}' is not one of on, off", "/compare diff on")
     if word:
         follow(session, ui, on=word == "on")
-    on = session in _FOLLOWING
+    on = session.unfollow is not None
     say(ui, f"the difference is {'shown' if on else 'not shown'} after each line that several models answer")
 
 

@@ -39,7 +39,6 @@ async def _diverge(session: "Session", ui: FrontEnd, argument: str) -> None:
         await _gaps(session, ui, a, b, text)
         return
     found = await _parted(session, a, b, text, "diverge")
-    session.store.record_comparison(found.a.exchange, found.b.exchange, rows(found))
     ui.show(found)
 
 
@@ -83,7 +82,7 @@ async def _accept(session: "Session", ui: FrontEnd, argument: str) -> None:
 
 
 async def _parted(session: "Session", a: str, b: str, text: Reading, how: str) -> Divergence:
-    """Force both along a text by the same tokens, and compare what they expected."""
+    """Force both along a text by the same tokens; what they expected is compared, and kept in the record."""
     if not text.ids:
         raise InputError("there are no tokens to follow", "name an answer that has some")
     whole = [(await must_score(session, model)).distributions for model in (a, b)]
@@ -93,7 +92,7 @@ async def _parted(session: "Session", a: str, b: str, text: Reading, how: str) -
     if not all(whole):
         blind = " and ".join(model for model, has in zip((a, b), whole, strict=True) if not has)
         notes.append(f"{blind} tells no whole distribution: bounds from the likeliest tokens")
-    return await asyncio.to_thread(
+    found = await asyncio.to_thread(
         part,
         (a, first.id, first.answer.steps),
         (b, second.id, second.answer.steps),
@@ -101,6 +100,8 @@ async def _parted(session: "Session", a: str, b: str, text: Reading, how: str) -
         noise_js=floor(session, (a, b)),
         notes=notes,
     )
+    session.store.record_comparison(first.id, second.id, rows(found))
+    return found
 
 
 def floor(session: "Session", models: Sequence[str]) -> float | None:
