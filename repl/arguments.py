@@ -133,6 +133,9 @@ def run() -> Parser:
     lines.add_argument(
         "--format", choices=("jsonl", "fairseq", "text"), default="jsonl", help="of the output"
     )
+    lines.add_argument(
+        "--chain", default="", metavar="a>b", help="the output of one model is the input of the next"
+    )
     lines.add_argument("--restart", action="store_true", help="begin anew where the output file has answers")
     lines.add_argument("-q", "--quiet", action="store_true", help="no progress on standard error")
     _models(parser)
@@ -158,9 +161,7 @@ def records() -> Parser:
     limited.add_argument("-n", "--limit", type=int, default=50, metavar="N", help="the latest N (50)")
 
     def action(name: str, about: str, *parents: Parser) -> Parser:
-        made: Parser = actions.add_parser(
-            name, help=about, description=about, parents=[common, *parents]
-        )
+        made: Parser = actions.add_parser(name, help=about, description=about, parents=[common, *parents])
         return made
 
     action("list", "the latest answers", chosen, printed, limited)

@@ -92,6 +92,7 @@ def _run(words: Sequence[str]) -> int:
         input=None if said.input == "-" else Path(said.input),
         output=None if said.output == "-" else Path(said.output),
         format=said.format,
+        chain=said.chain,
         restart=said.restart,
         quiet=said.quiet,
     )

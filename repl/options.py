@@ -43,6 +43,8 @@ class BatchOptions(Options):
     output: Path | None = None
     """Answers, in the order of the prompts; None is standard output."""
     format: Literal["jsonl", "fairseq", "text"] = "jsonl"
+    chain: str = ""
+    """Models one after another, such as ``a>b``; then those of ``Config.compare`` do not matter."""
     restart: bool = False
     """Begin anew where an output of an earlier run lies."""
     quiet: bool = False

@@ -5,11 +5,13 @@ import os
 import stat
 from collections.abc import AsyncIterator, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 
 from repl import exits
+from repl.batch.chain import read as read_chain
 from repl.batch.errors import BatchError
 from repl.batch.journal import Header
 from repl.batch.output import FileOutput, Output, StreamOutput
@@ -22,6 +24,7 @@ from repl.devices import plan
 from repl.opening import open_pool
 from repl.options import BatchOptions
 from repl.params import Value, changed
+from repl.probe.chain import Stage
 from repl.session.decoding import decoding
 from repl.streams import Feed
 
@@ -41,13 +44,16 @@ class _Input(msgspec.Struct, frozen=True):
 
 async def perform(config: Config, options: BatchOptions) -> int:
     """Do it all; raises ``BatchError``, and ``BrokenPipeError`` when nobody reads the output any more."""
-    models = {name: config.models[name] for name in config.compare}
+    options = replace(options, chain=config.chains.get(options.chain, options.chain))
+    chain = read_chain(options.chain, config) if options.chain else ()
+    named = dict.fromkeys(name for stage in chain for name in stage.models) if chain else config.compare
+    models = {name: config.models[name] for name in named}
     with ExitStack() as opened:
         source = _open_input(options.input, opened)
         output = _open_output(source, _header(models, options, source.jsonl), options, opened)
         shown = report(source.name, source.size, output.mark, quiet=options.quiet)
         try:
-            await _answer_all(config, models, options, source, output, shown)
+            await _answer_all(config, models, chain, options, source, output, shown)
         except asyncio.CancelledError:
             again = "; the same command goes on from there" if isinstance(output, FileOutput) else ""
             shown.close()
@@ -64,6 +70,7 @@ async def perform(config: Config, options: BatchOptions) -> int:
 async def _answer_all(
     config: Config,
     models: Mapping[str, ModelConfig],
+    chain: tuple[Stage, ...],
     options: BatchOptions,
     source: _Input,
     output: Output,
@@ -86,8 +93,10 @@ async def _answer_all(
             settings=_without_seed(options.settings),
             seed=output.seed,
             system=options.system,
+            chain=chain,
         )
-        runner = Runner(coordinator, asked, output, writer(options.format, len(models)), shown)
+        written = writer(options.format, 1 if chain else len(models))
+        runner = Runner(coordinator, asked, output, written, shown)
         try:
             await runner.run(_chain(first, lines), digest)
         except BrokenPipeError:
@@ -131,7 +140,7 @@ async def _chain(first: Item, rest: AsyncIterator[Item]) -> AsyncIterator[Item]:
 
 def _header(models: Mapping[str, ModelConfig], options: BatchOptions, jsonl: bool) -> Header:
     """What this run is; raises ``BatchError`` for one that cannot be."""
-    if options.format == "fairseq" and len(models) > 1:
+    if options.format == "fairseq" and len(models) > 1 and not options.chain:
         names = ", ".join(models)
         raise BatchError(
             f"--format fairseq has no place for the names of several models: {names}",
@@ -159,6 +168,7 @@ def _header(models: Mapping[str, ModelConfig], options: BatchOptions, jsonl: boo
         output=options.format,
         seed=_seed(models, options),
         models=described,
+        chain=options.chain,
     )
 
 

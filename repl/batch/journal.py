@@ -56,6 +56,8 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     """The system prompt."""
     models: dict[str, dict[str, object]]
     """By name: what was loaded, and how it decodes."""
+    chain: str = ""
+    """The models one after another, as ``--chain`` gave them."""
 
     def any_seed(self) -> int:
         """The seed, or a fresh one where it is left open."""

@@ -34,6 +34,8 @@ class Record(msgspec.Struct, kw_only=True):
     timings: Timings | None = None
     tries: int = 0
     """How often it was begun: more than one if a replica died over it."""
+    hops: list["Record"] = []
+    """What went before it in a chain."""
 
     @property
     def tokens(self) -> list[int]:
@@ -90,6 +92,14 @@ class Scored(msgspec.Struct):
     score: float | None
 
 
+class HopLine(msgspec.Struct):
+    """One model's part in a chain, before the last."""
+
+    model: str
+    prompt: str
+    text: str
+
+
 class JsonLine(msgspec.Struct, omit_defaults=True, kw_only=True):
     """A line of the ``jsonl`` format. Keys that do not apply are left out; a score of ``nan`` is null."""
 
@@ -115,6 +125,8 @@ class JsonLine(msgspec.Struct, omit_defaults=True, kw_only=True):
     notes: list[str] = []
     hypotheses: list[Scored] = []
     """Where more than one was asked for."""
+    hops: list[HopLine] = []
+    """Of a chain: what went before."""
     input: dict[str, object] = {}
     """Other keys of the input's object."""
 
@@ -126,6 +138,7 @@ def as_json(record: Record) -> bytes:
         index=item.index,
         model=record.model,
         prompt=item.prompt,
+        hops=[HopLine(h.model, h.item.prompt, h.answer.text if h.answer else "") for h in record.hops],
         input=item.carried,
         tries=max(1, record.tries),
     )

@@ -6,12 +6,13 @@ beyond that, reading waits. ``repl.batch.run`` gives it its parts.
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
 
 from repl import exits
+from repl.batch.chain import passed
 from repl.batch.errors import BatchError
 from repl.batch.journal import Mark
 from repl.batch.output import Output
@@ -21,6 +22,7 @@ from repl.config import ModelConfig
 from repl.messages import Error, Event, Failed, Lost, Message, Request, Stopped, Task, Terminal
 from repl.params import Params, Value
 from repl.pool import Coordinator, Ticket
+from repl.probe.chain import Stage
 from repl.session.answer import Answer
 from repl.session.decoding import decoding, level
 
@@ -95,6 +97,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """``score`` has each line's target scored, its end token too."""
     attention: bool = False
     """Ask what the answers attend to."""
+    chain: tuple[Stage, ...] = ()
+    """Each line goes through the models one after another, not to all of them."""
 
 
 class Runner:
@@ -137,9 +141,16 @@ class Runner:
                 self._room.clear()
                 await self._room.wait()
             self._held += len(item.raw.data)
-            answers = [group.create_task(self._answer(item, model)) for model in self._asked.models.values()]
+            answers = [group.create_task(answer) for answer in self._answers(item)]
             await self._jobs.put(_Job(item, answers))
         await self._jobs.put(None)
+
+    def _answers(self, item: Item) -> list[Coroutine[None, None, Record]]:
+        models, chain = self._asked.models, self._asked.chain
+        if chain and item.error is None:
+            return [passed(chain, item, self._answer, models)]
+        wanted = [models[chain[-1].models[0]]] if chain else models.values()
+        return [self._answer(item, model) for model in wanted]
 
     async def _write(self, digest: Digest) -> None:
         while (job := await self._jobs.get()) is not None:
