@@ -37,6 +37,8 @@ class AnswerBlock(Block):
         """Index of the token under the cursor."""
         self.parting = ""
         """Where it parts from the answers beside it, in words."""
+        self.parted_at: int | None = None
+        """The token where it does."""
         self._stale = False
         self._rewound = False
         if exchange.answer.steps or exchange.done:

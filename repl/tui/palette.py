@@ -51,6 +51,9 @@ class ReplProvider(Provider):
             yield Offer(f"Theme {theme}", "colours of the app", partial(app.submit_line, f"/theme {theme}"))
         yield Offer("Help", "commands and keys", app.action_help)
         yield Offer("Zoom", "one pane alone, and back", app.action_zoom)
+        yield Offer("Tokens", "walk the tokens of the last answer, and branch there", app.action_tokens)
+        yield Offer("Heat", "colour tokens by surprisal, rank, entropy, or not at all", app.action_heat)
+        yield Offer("Link panes", "scroll all panes together, or each alone", app.action_link)
 
     async def discover(self) -> Hits:
         """All offers, before anything is typed."""

@@ -75,11 +75,11 @@ class Pane(TokenView):
                 block.set_heat(kind)
             self.redraw()
 
-    def show_parting(self, exchange: Exchange, words: str) -> None:
+    def show_parting(self, exchange: Exchange, words: str, token: int | None) -> None:
         """Say where an answer parts from those beside it."""
         block = self._answers.get(exchange)
         if block is not None and block.parting != words:
-            block.parting = words
+            block.parting, block.parted_at = words, token
             self.post(exchange)
 
     def keep_only(self, exchanges: Sequence[Exchange]) -> None:

@@ -51,7 +51,7 @@ class Parting:
         if not self._parted:
             self.tokens = (None,) * len(self.exchanges)
         elif not was_parted or None in self.tokens:
-            pieces = [[step.piece for step in x.answer.steps] for x in self.exchanges]
+            pieces = [shown(x.answer.steps) for x in self.exchanges]
             self.tokens = first_divergence(pieces, running=[not complete(x) for x in self.exchanges])
         return before != self.tokens or all(x.done for x in self.exchanges)
 
@@ -65,7 +65,7 @@ class Parting:
             self._texts[at].clear()
             self._read[at] = 0
         steps = exchange.answer.steps
-        self._texts[at] += b"".join(step.piece for step in steps[self._read[at] :])
+        self._texts[at] += b"".join(shown(steps[self._read[at] :]))
         self._read[at] = len(steps)
         return anew
 
@@ -84,6 +84,11 @@ class Parting:
                 return True
         self._agreed = sizes
         return any(complete(x) and size < len(longest) for x, size in zip(self.exchanges, sizes, strict=True))
+
+
+def shown(steps: Sequence[Step]) -> list[bytes]:
+    """What each token adds to the text: its own bytes may lack the space before a word, or be no text."""
+    return [step.text.encode(errors="replace") for step in steps]
 
 
 def complete(exchange: Exchange) -> bool:
@@ -106,7 +111,7 @@ def profile(a: Sequence[Step], b: Sequence[Step], *, complete: bool) -> list[Cel
     """
     if not a or not b:
         return []
-    pieces_a, pieces_b = [s.piece for s in a], [s.piece for s in b]
+    pieces_a, pieces_b = shown(a), shown(b)
     cells: list[Cell] = []
     if not complete:
         both = min(len(a), len(b))

@@ -71,14 +71,15 @@ class TokenView(LineView):
     # -- coming and going ------------------------------------------------------------------------------------
 
     def start_tokens(self, index: int | None = None) -> bool:
-        """Put the cursor into the answer in sight, on its token ``index`` or the first one in sight.
-
-        False where no answer in sight has tokens.
+        """Put the cursor into the answer in sight: on its token ``index``, or where it parts from the answers
+        beside it, or else on the first token in sight. False where no answer has tokens.
         """
         found = self._in_sight()
         if found is None:
             return False
         block, first = found
+        if block.parted_at is not None and block.parted_at < len(block.exchange.answer.steps):
+            first = block.parted_at
         self._set_cursor(block, first if index is None else index)
         return True
 

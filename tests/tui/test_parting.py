@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -74,6 +75,19 @@ def test_the_strip_tells_the_most_where_room_is_short() -> None:
     assert strip(cells, 9) == [("·", "muted"), ("▄", ""), ("▇", "success"), ("≠", "warning"), ("·", "muted")]
     assert strip(cells, 2) == [("▄", ""), ("≠", "warning")]
     assert strip([], 5) == strip(cells, 0) == []
+
+
+def test_what_is_seen_is_compared_not_how_a_tokenizer_writes_it() -> None:
+    a, b = growing(2)
+    a.answer.steps = [step(b"9"), msgspec.structs.replace(step(b"0"), text=" 0"), step(b"</s>", 1.0)]
+    a.answer.steps[-1] = msgspec.structs.replace(a.answer.steps[-1], text="")
+    b.answer.steps = [step(b"9"), step(b" 0")]
+    parting = Parting([a, b])
+    for x in (a, b):
+        x.done, x.finish = True, "eos"
+    parting.update()
+    assert parting.tokens == (None, None)
+    assert parting.same
 
 
 async def test_panes_mark_where_their_answers_part_and_a_strip_shows_it() -> None:

@@ -12,6 +12,7 @@ from syrupy.assertion import SnapshotAssertion
 
 from repl.messages import Error
 from tests.tui.support import Desk, replica
+from tests.tui.test_tokens import says
 
 pytestmark = pytest.mark.skipif(
     sys.version_info[:2] != (3, 11), reason="pictures are compared on one Python version, 3.11"
@@ -73,4 +74,17 @@ async def test_a_drawer_over_a_small_screen(picture: SnapshotAssertion) -> None:
         await desk.command("/set temprature 1")
         await desk.until(lambda: desk.app.drawer.display)
         await desk.pilot.press("alt+1")
+        assert await drawn(desk) == picture
+
+
+async def test_the_heat_of_tokens_and_the_strip_beside_one(picture: SnapshotAssertion) -> None:
+    async with Desk("lm-early", "lm-late").running(100, 26) as desk:
+        early, late = await desk.ask("The with statement")
+        costs = [(token, at % 7 * 1.7) for at, token in enumerate(TOKENS)]
+        says(early.start(), *costs).finish()
+        says(late.start(), *costs[:6], (" part", 3.0)).finish()
+        await desk.until(lambda: any("≠ from token 6" in line for line in desk.lines("lm-late")))
+        await desk.pilot.press("f4", "f3", "down")
+        await desk.until(lambda: desk.app.tokens.strip.display)
+        desk.app.frame.say("")
         assert await drawn(desk) == picture

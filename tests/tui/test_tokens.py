@@ -176,6 +176,16 @@ async def test_h_prepares_the_line_that_lets_another_model_go_on() -> None:
         assert desk.pane("early").cursor is None
 
 
+async def test_the_cursor_begins_where_an_answer_parts_from_the_one_beside_it() -> None:
+    async with Desk("early", "late").running() as desk:
+        early, late = await desk.ask("go")
+        says(early.start(), *TOKENS).finish()
+        says(late.start(), *TOKENS[:2], (" by", 2.0)).finish()
+        await desk.until(lambda: any("≠ from token 2" in line for line in desk.lines("late")))
+        await desk.pilot.press("alt+2", "f3")
+        assert cursor_text(desk, "late") == " by"
+
+
 async def test_c_copies_the_token_as_it_is() -> None:
     async with Desk("early").running() as desk:
         await walking(desk, ("\x1b[31m", 1.0), (" b", 1.0))
