@@ -75,7 +75,9 @@ class HuggingFace:
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
-        """A folder whose ``config.json`` names a model type."""
+        """A folder whose ``config.json`` names a model type, or an adapter's."""
+        if (path / "adapter_config.json").is_file():
+            return True
         try:
             config = json.loads((path / "config.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):

@@ -3,11 +3,14 @@
 import json
 import re
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import msgspec
 
 from backends import fingerprint
 from backends.base import BackendError
+from backends.hf import adapter
 from repl.messages import ModelSpec
 
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
@@ -21,17 +24,40 @@ class Source:
     name: str
     """What ``from_pretrained`` takes."""
     local: bool
+    adapter: Path | None = None
+    """Folder of the adapter to merge into it."""
 
     def hash(self) -> str:
         """Fingerprint of the configuration and weight files; empty for a model from the hub."""
         if not self.local:
             return ""
         folder = Path(self.name)
-        return fingerprint.files([folder / "config.json", *weights(folder)])
+        own = [folder / "config.json", *weights(folder)]
+        return fingerprint.files(own if self.adapter is None else [*own, *adapter.files(self.adapter)])
 
 
-def locate(spec: ModelSpec) -> Source:
-    """The checked folder, or the hub name, that ``spec.path`` means."""
+def locate(spec: ModelSpec, merged: str | None = None) -> Source:
+    """The checked folder, or the hub name, that ``spec.path`` means, with the adapter ``merged`` if any.
+
+    The folder of an adapter means its base model with it.
+    """
+    path = Path(spec.path).expanduser()
+    if merged is not None:
+        folder = Path(merged).expanduser()
+        if not (folder / adapter.CONFIG).exists():
+            raise BackendError(
+                "missing_file",
+                f"model '{spec.name}': there is no adapter in {folder}",
+                f"give the folder that holds {adapter.CONFIG}",
+            )
+        return replace(_locate_base(spec), adapter=folder)
+    if adapter.is_adapter(path):
+        base = msgspec.structs.replace(spec, path=adapter.base_of(spec, path))
+        return replace(_locate_base(base), adapter=path)
+    return _locate_base(spec)
+
+
+def _locate_base(spec: ModelSpec) -> Source:
     path = Path(spec.path).expanduser()
     if path.is_dir():
         _check_folder(spec, path)
@@ -52,11 +78,11 @@ def weights(folder: Path) -> list[Path]:
 
 def _check_folder(spec: ModelSpec, folder: Path) -> None:
     config = folder / "config.json"
-    if (folder / "adapter_config.json").exists() and not config.exists():
+    if adapter.is_adapter(folder):
         raise BackendError(
             "unsupported",
-            f"model '{spec.name}': {folder} is an adapter, not a whole model",
-            "merge it into its base model with PEFT's merge_and_unload and save that",
+            f"model '{spec.name}': the base model {folder} is an adapter itself",
+            "merge it into its own base model with PEFT's merge_and_unload and save that",
         )
     if not config.exists():
         raise _not_a_checkpoint(spec, "has no config.json", "give a folder saved with save_pretrained")

@@ -255,12 +255,6 @@ def test_kinds_that_do_not_write_text(load, copy):
     assert "BertForTokenClassification" in error.message and "encoder-decoder" in error.hint
 
 
-def test_an_adapter_is_refused_with_the_way_out(load, tmp_path):
-    (tmp_path / "adapter_config.json").write_text("{}")
-    error = refused(load, tmp_path)
-    assert error.kind == "unsupported" and "merge" in error.hint
-
-
 def test_code_of_the_checkpoint_is_not_run(load, copy):
     config = json.loads((copy / "config.json").read_text())
     config |= {
