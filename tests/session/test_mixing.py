@@ -172,6 +172,11 @@ async def test_a_members_replica_is_asked_again(mixing, do):
     assert homes and all(home is not None for home in homes)
 
 
+async def test_a_pin_holds_for_a_member(mixing, do):
+    await do("/pin b/1", "/ensemble a+b hello")
+    assert {(t.request.model, t.pin) for t in pool_of(mixing).tickets} == {("a", None), ("b", "b/1")}
+
+
 @pytest.mark.parametrize("names", ["a+a", "a+b", "a+b+c mode=geo"])
 async def test_writing_ahead_changes_nothing_but_the_number_of_requests(mixing, do, monkeypatch, names):
     pool = pool_of(mixing)

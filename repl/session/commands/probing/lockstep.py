@@ -53,7 +53,13 @@ class Member:
             answer.feed(event)
 
         try:
-            ticket = session.coordinator.submit(request, user=session.user, home=self.home, sink=sink)
+            ticket = session.coordinator.submit(
+                request,
+                user=session.user,
+                pin=session.pins.get(request.model),
+                home=self.home,
+                sink=sink,
+            )
         except Refused as refused:
             raise Broken(refused.error, self.request.model) from None
         try:
