@@ -79,13 +79,7 @@ def build(model: Model, request: Request) -> Prompt:
     start = len(source.ids) if model.causal else 0
     ids = fed(model, route, source)
     limit = _limit(model, params, ids, start, notes)
-    ends = model.codec.eos in forced
-    if len(forced) - ends > limit:
-        raise BackendError(
-            "prompt_too_long",
-            f"the answer is to begin with {len(forced) - ends} tokens, but may have {limit} at most",
-            "raise max_new or shorten the prefix",
-        )
+    ends = _check_forced(model, forced, limit)
     if params.min_new > limit and not matches(model, params):
         raise BackendError(
             "bad_parameter",
@@ -93,12 +87,6 @@ def build(model: Model, request: Request) -> Prompt:
             "lower min_new or raise max_new",
         )
     if ends:
-        if forced.index(model.codec.eos) != len(forced) - 1:
-            raise BackendError(
-                "bad_parameter",
-                "the answer is to begin with an end token and more",
-                "leave out the end token or what comes after it",
-            )
         limit = len(forced) - 1
     return Prompt(
         ids=ids,
@@ -114,6 +102,24 @@ def build(model: Model, request: Request) -> Prompt:
         truncated=source.truncated,
         notes=tuple(notes),
     )
+
+
+def _check_forced(model: Model, forced: list[int], limit: int) -> bool:
+    """Whether the beginning is the whole answer; ``BackendError`` if there is no room for it or no sense."""
+    ends = model.codec.eos in forced
+    if len(forced) - ends > limit:
+        raise BackendError(
+            "prompt_too_long",
+            f"the answer is to begin with {len(forced) - ends} tokens, but may have {limit} at most",
+            "raise max_new or shorten the prefix",
+        )
+    if ends and forced.index(model.codec.eos) != len(forced) - 1:
+        raise BackendError(
+            "bad_parameter",
+            "the answer is to begin with an end token and more",
+            "leave out the end token or what comes after it",
+        )
+    return ends
 
 
 def matches(model: Model, params: Params) -> bool:

@@ -8,13 +8,13 @@ from backends.base import BackendError
 from backends.fairseq import figures, results
 from backends.fairseq import prompt as prompts
 from backends.fairseq.answer import step
+from backends.fairseq.errors import not_a_number
 from backends.fairseq.load import Model
 from backends.fairseq.luck import Luck
 from backends.fairseq.nodes import Node, grown
 from backends.fairseq.plan import Plan
 from backends.fairseq.prompt import Source
 from backends.fairseq.routes import Route
-from backends.fairseq.search import not_a_number
 from backends.fairseq.started import started
 from backends.fairseq.teacher import Forced
 from repl.messages import Event, Finished, Hypothesis, Request

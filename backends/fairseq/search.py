@@ -16,6 +16,7 @@ from torch import Tensor
 
 from backends.base import BackendError
 from backends.fairseq import figures
+from backends.fairseq.errors import not_a_number, nothing_left
 from backends.fairseq.nodes import Ends, Node, grown
 from backends.fairseq.probe import Probe
 
@@ -270,7 +271,7 @@ class Watched(Search):  # type: ignore[misc]
             totals = [columns[1] for columns in candidates]
             possible = [each for each in zip(nodes, totals, strict=True) if each[1] != _IMPOSSIBLE]
             if not possible:
-                self._fail(sentence, _nothing_left(index))
+                self._fail(sentence, nothing_left(index))
                 continue
             for node, _ in possible:
                 if node.token == self.eos:
@@ -278,20 +279,3 @@ class Watched(Search):  # type: ignore[misc]
             best, _ = max(possible, key=lambda each: each[1])  # not every search has it first
             if best.token != self.eos:  # else what is shown stays until the beam goes on
                 self._watcher.leads(sentence, best)
-
-
-def not_a_number(index: int) -> BackendError:
-    """The model's output for token ``index`` cannot be used."""
-    return BackendError(
-        "nan_logits",
-        f"the model's output is not a number at token {index}",
-        "try dtype float32; if it stays, the checkpoint is damaged",
-    )
-
-
-def _nothing_left(index: int) -> BackendError:
-    return BackendError(
-        "bad_parameter",
-        f"the settings forbid every token at token {index}",
-        "lower no_repeat_ngram or min_new, or raise max_new where there are constraints",
-    )
