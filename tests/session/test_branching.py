@@ -239,3 +239,29 @@ async def test_history_says_what_an_answer_was_made_of(toy, do, screen):
     await do("hello", "/branch @1 ~2", "/history")
     table = screen.shown[-1]
     assert {row[2] for row in table.rows} == {"a", "a, branch of #1"}
+
+
+async def test_a_resumed_session_goes_on_with_its_conversation_not_with_a_branch(screen, tmp_path):
+    chosen = config("a", compare=("a",))
+    for line in ("one", "/branch @0 ~2", None):
+        session = Session(chosen, Toy(list(chosen.models.values())), Store(tmp_path / "r.db"))
+        if line != "one":
+            assert await session.resume()
+        await session.run(line or "two", screen)
+        await asyncio.gather(*(x.ticket.wait() for x in session.exchanges if x.ticket is not None))
+        await session.close()
+    first, branch, second = session.exchanges
+    assert branch.origin.exchange == first.id and second.parent is first
+    assert not screen.errors()
+
+
+async def test_a_sample_of_a_sweep_can_be_retried_and_a_score_cannot(toy, do, screen):
+    await do("/set seed 4", "/set temperature 2", "/sweep max_new=5 n=3 hello", "/retry #3")
+    swept, again = toy.coordinator.tickets[2].request, toy.exchanges[0].request
+    assert (again.sample, again.params.seed, again.prompt) == (swept.sample, 4, "hello") == (2, 4, "hello")
+    assert toy.exchanges[0].origin.words == "retry of #3"
+    await do("/set temperature 0", "hello", "/branch @1 c b")
+    tokenized = next(t for t in toy.coordinator.tickets if t.request.task == "tokenize")
+    assert tokenized.request.target == " c b"
+    await do("/retry #7")
+    assert "#7 is no answer: a was to tokenize" in said(screen)[0][0]
