@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from itertools import combinations
 
 import msgspec
-from rich.cells import cell_len
+from rich.cells import split_graphemes
 
 from repl.probe.figure import Figure, Row, Span
 from repl.probe.spans import Block, diff, edges
@@ -232,26 +232,14 @@ def _wrapped(spans: Sequence[Span], width: int) -> list[Row]:
     rows: list[list[Span]] = [[]]
     room = max(1, width)
     for text, style in spans:
-        for character in _clusters(text):
-            size = cell_len(character)
+        for start, end, size in split_graphemes(text)[0]:
             if size > room and room < width:
                 rows.append([])
                 room = max(1, width)
             row = rows[-1]
             if row and row[-1].style == style:
-                row[-1] = Span(row[-1].text + character, style)
+                row[-1] = Span(row[-1].text + text[start:end], style)
             else:
-                row.append(Span(character, style))
+                row.append(Span(text[start:end], style))
             room -= size
     return [tuple(row) for row in rows]
-
-
-def _clusters(text: str) -> list[str]:
-    """Characters with the zero-width ones that follow them."""
-    found: list[str] = []
-    for character in text:
-        if found and cell_len(character) == 0:
-            found[-1] += character
-        else:
-            found.append(character)
-    return found

@@ -7,7 +7,7 @@ import msgspec
 from repl.probe.figure import Figure, Row, Span, nats_to_bits, piece_text
 from repl.probe.spans import Block, diff
 from repl.probe.strip import strip
-from repl.probe.table import cut, table
+from repl.probe.table import cut, phrases, table
 from repl.probe.tokens import Token, totals
 from repl.safe import visible_line
 
@@ -73,8 +73,12 @@ class Gaps(Figure, frozen=True, kw_only=True):
             )
         bits = [gap.bits for gap in self.gaps]
         full = max((abs(value) for value in bits if value is not None), default=0.0)
-        ruler = f"▇ = {full:.3g} bits apart · + more surprising to {self.b.model}, - less · ≠ not one text"
-        found += [(), (Span(visible_line(ruler), "muted"),)]
+        ruler = (
+            f"▇ = {full:.3g} bits apart",
+            f"+ more surprising to {self.b.model}, - less",
+            "≠ not one text",
+        )
+        found += [(), *phrases([visible_line(part) for part in ruler], width, "muted")]
         found += strip(
             [None if value is None else abs(value) for value in bits],
             width,

@@ -15,7 +15,7 @@ from repl.probe.divergence import at_least
 from repl.probe.figure import Figure, Row, Span, nats_to_bits, piece_text
 from repl.probe.parting import between
 from repl.probe.spots import CONTEXT
-from repl.probe.table import table
+from repl.probe.table import phrases, table
 from repl.safe import visible_line
 
 TOLERANCES = {"float32": 1e-3, "float16": 2e-2, "bfloat16": 2e-1}
@@ -83,14 +83,20 @@ class Parity(Figure, frozen=True, kw_only=True):
         head = f"  {self.a} and {self.b}: {count}"
         sign = "=" if self.matched == "ids" else ">="
         by = "one vocabulary" if self.matched == "ids" else "tokens matched by their bytes"
-        words = (
-            f"max |Δ ln p| {self.largest:.3g} (tolerance {self.tolerance:g}) of {self.compared:,} compared"
-            f" · mean KL {sign} {nats_to_bits(self.mean_kl):.3g} bits"
-            f" · same first choice at {self.first_choices:,} of {self.positions:,} · {by}"
-        )
-        if not self.positions:
-            words = "no number could be compared"
-        found: list[Row] = [(verdict, Span(visible_line(head), "strong")), (Span(words),)]
+        found: list[Row] = [(verdict, Span(visible_line(head), "strong"))]
+        if self.positions:
+            found += phrases(
+                (
+                    f"max |Δ ln p| {self.largest:.3g} (tolerance {self.tolerance:g})",
+                    f"{self.compared:,} compared",
+                    f"mean KL {sign} {nats_to_bits(self.mean_kl):.3g} bits",
+                    f"same first choice at {self.first_choices:,} of {self.positions:,}",
+                    by,
+                ),
+                width,
+            )
+        else:
+            found.append((Span("no number could be compared", "warning"),))
         found += [(Span(f"≠ {visible_line(note)}", "warning"),) for note in self.notes]
         return found if self.failure is None else [*found, (), *self._failure(self.failure)]
 

@@ -9,6 +9,7 @@ from repl.probe.divergence import Apart, Kind, apart, at_least, distribution
 from repl.probe.figure import Figure, Row, Span, nats_to_bits
 from repl.probe.spots import Spot, look, spot_at
 from repl.probe.strip import strip
+from repl.probe.table import phrases
 from repl.probe.tokens import tokens, totals
 from repl.safe import visible_line
 
@@ -74,10 +75,10 @@ class Divergence(Figure, frozen=True, kw_only=True):
         seen = [None if p.apart is None else p.apart.js for p in self.positions]
         js = [None if x is None else nats_to_bits(x) if x > NEGLIGIBLE else 0.0 for x in seen]
         full = max((value for value in js if value is not None), default=0.0)
-        found = [*self._summary(), ()]
+        found = [*self._summary(width), ()]
         sign = ">=" if self.kind == "lower_bound" else "="
-        ruler = f"JS at each token, ▇ {sign} {full:.3g} bits · ≠ other first choice · ▲ shown below"
-        found.append((Span(ruler, "muted"),))
+        ruler = ("JS at each token", f"▇ {sign} {full:.3g} bits", "≠ other first choice", "▲ shown below")
+        found += phrases(ruler, width, "muted")
         found += strip(
             js, width, marks=self._marks(), muted=[self._noisy(p.apart) for p in self.positions], full=full
         )
@@ -87,7 +88,7 @@ class Divergence(Figure, frozen=True, kw_only=True):
             found += [(), *look(spot, position.piece, position.id, position.apart, names, width)]
         return found
 
-    def _summary(self) -> list[Row]:
+    def _summary(self, width: int) -> list[Row]:
         known = self.known
         sign = " >=" if self.kind == "lower_bound" else ""
         along = f" along #{self.along}" if self.along is not None else ""
@@ -98,11 +99,15 @@ class Divergence(Figure, frozen=True, kw_only=True):
                 sum(values) / len(known) for values in zip(*((x.kl, x.js, x.tv) for x in known), strict=True)
             ]
             other = sum(x.same_argmax is False for x in known)
-            words = (
-                f"mean KL{sign} {nats_to_bits(mean[0]):.4g} bits · JS{sign} {nats_to_bits(mean[1]):.4g} bits"
-                f" · TV{sign} {mean[2]:.4g} · other first choice at {other:,} of {len(known):,}"
+            rows += phrases(
+                (
+                    f"mean KL{sign} {nats_to_bits(mean[0]):.4g} bits",
+                    f"JS{sign} {nats_to_bits(mean[1]):.4g} bits",
+                    f"TV{sign} {mean[2]:.4g}",
+                    f"other first choice at {other:,} of {len(known):,}",
+                ),
+                width,
             )
-            rows.append((Span(words),))
         if self.noise_js is not None:
             words = f"~ no further apart than noise alone: JS {nats_to_bits(self.noise_js):.3g} bits"
             rows.append((Span(words, "muted"),))

@@ -51,3 +51,9 @@ def flow(spans: Sequence[Span], width: int) -> list[Row]:
         rows[-1].append(span)
         used += size
     return [tuple(row) for row in rows]
+
+
+def phrases(parts: Sequence[str], width: int, style: str = "") -> list[Row]:
+    """Parts of a sentence with `` · `` between them, a new row where the next would not fit."""
+    joined = [f"{part} · " for part in parts[:-1]] + list(parts[-1:])
+    return flow([Span(part, style) for part in joined], width)

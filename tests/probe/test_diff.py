@@ -106,6 +106,13 @@ def test_figures_of_each_answer():
     assert rows[2].split() == ["#2", "x", "1", "–", "–", "–", "212", "eos"]
 
 
+def test_a_long_diff_is_wrapped_between_what_is_drawn_as_one():
+    nurse = "\U0001f469\u200d\U0001f4bb"
+    found = compare([answered(1, "x" * 7, nurse), answered(2, "x" * 7, nurse, "!")])
+    lines = as_text(found.rows(8)).splitlines()
+    assert lines[-2:] == ["xxxxxxx", f"{nurse}≠{{+!+}}"]
+
+
 @given(tokens(), tokens(), st.integers(1, 30), st.booleans())
 def test_any_answers_can_be_drawn_and_told(a, b, width, words):
     found = compare([answered(1, *a, model="\x1b[31m"), answered(2, *b)], words=words)
