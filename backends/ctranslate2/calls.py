@@ -143,8 +143,9 @@ class Call:
     def row(self, result: Any) -> tuple[Member, Row, int]:
         """The sequence of a token, whose it is, and the token's index in the answer."""
         member, row = self._rows[result.batch_id]
-        # A decoder is given what is known as its prompt, the others say it again.
-        return member, row, len(row.tokens) if self._library.causal else result.step
+        # A decoder is given what is known as its prompt, the others say it again, after what they start with.
+        again = result.step - max(0, len(row.asked.start) - 1)
+        return member, row, len(row.tokens) if self._library.causal else again
 
     def choose(self, member: Member, row: Row, logits: Any) -> Token | None:
         """Let ``row`` go on with what its logits say; None where it cannot."""

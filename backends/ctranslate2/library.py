@@ -102,7 +102,8 @@ class Library:
         }
         if self.causal:
             return self._generate(feeds, search, common)
-        longest = max(len(feed.begun) for feed in feeds) + search.ahead
+        # To CTranslate2 all but the first token of a start is part of the answer.
+        longest = max(len(_opens(feed)) + len(feed.begun) for feed in feeds) + search.ahead
         results = self._model.translate_batch(
             [_named(self._source, feed.source) for feed in feeds],
             target_prefix=[_named(self._target, (*feed.start, *feed.begun)) for feed in feeds],
@@ -112,17 +113,14 @@ class Library:
             return_attention=search.attention,
             **common,
         )
+        return [self._found(feed, result) for feed, result in zip(feeds, results, strict=True)]
+
+    def _found(self, feed: Feed, result: Any) -> list[Found]:
+        opens = len(_opens(feed))
+        attention = result.attention or [[]] * len(result.scores)
         return [
-            [
-                Found([self._ids[name] for name in names], score, attention)
-                for names, score, attention in zip(
-                    result.hypotheses,
-                    result.scores,
-                    result.attention or [[]] * len(result.scores),
-                    strict=True,
-                )
-            ]
-            for result in results
+            Found([self._ids[name] for name in names[opens:]], score, weights[opens:])
+            for names, score, weights in zip(result.hypotheses, result.scores, attention, strict=True)
         ]
 
     def _generate(self, feeds: Sequence[Feed], search: Search, common: dict[str, Any]) -> list[list[Found]]:
@@ -145,6 +143,10 @@ class Library:
     def logits(self, sequences: Sequence[list[int]]) -> NDArray[np.float32]:
         """A decoder's float32 logits after each token of each sequence: ``[sequences, longest, vocab]``."""
         return as_array(self._model.forward_batch(list(sequences)))
+
+
+def _opens(feed: Feed) -> tuple[int, ...]:
+    return feed.start[1:]
 
 
 def _named(names: Sequence[str], tokens: Sequence[int]) -> list[str]:

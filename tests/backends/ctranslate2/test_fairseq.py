@@ -14,6 +14,7 @@ from repl.messages import Request
 from tests.backends.ctranslate2.conftest import Load
 from tests.backends.ctranslate2.support import Told, ask, request, together
 from tests.backends.fairseq import support as fairseq
+from tests.backends.fairseq.test_languages import MARKS, write_multilingual
 
 LINES = ["two hundred and five", "forty two", "nine thousand and one", "seven", "ninety nine"]
 SHAPES = {
@@ -205,3 +206,30 @@ class TestWhatCannotRun:
         path = fairseq.write_model(tmp_path, more="--encoder-normalize-before")
         with pytest.raises(BackendError, match="differ in layer normalisation"):
             load(path)
+
+
+class TestLanguages:
+    """A model of several languages; each line may have its own."""
+
+    @pytest.fixture(scope="class")
+    def several(self, load: Load, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
+        more = f"--langs aa,bb,cc {next(iter(MARKS.values()))}"
+        folder = tmp_path_factory.mktemp("several")
+        path = write_multilingual(folder, "translation_multi_simple_epoch", "transformer", more)
+        return load(path), fairseq.load(path)
+
+    def test_answers_are_equal_between_any_two_languages(self, several: tuple[Any, Any]):
+        texts = set()
+        for target in ("bb", "cc"):
+            asked = each(fairseq.PROMPTS, source_lang="aa", target_lang=target)
+            for ours, theirs in pairs(several, asked):
+                assert ours.tokens == theirs.tokens
+                assert ours.text == theirs.text
+                texts.add((target, ours.text))
+        assert len({text for _, text in texts}) > len(fairseq.PROMPTS) // 2
+
+    def test_so_are_scores(self, several: tuple[Any, Any]):
+        asked = each(fairseq.PROMPTS, task="score", target="w3 w9", source_lang="aa", target_lang="cc")
+        for ours, theirs in pairs(several, asked):
+            expected = [step.raw_lp for step in theirs.steps]
+            assert [step.raw_lp for step in ours.steps] == pytest.approx(expected, rel=2e-5, abs=1e-4)
