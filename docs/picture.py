@@ -1,7 +1,7 @@
 """Makes the pictures of the README from the running app: ``python docs/picture.py``.
 
 The app runs without a terminal on the demo models; what it has drawn is saved as ``docs/pictures/app.svg``
-and, in light colours, ``docs/pictures/app-light.svg``. The seed is fixed, so the answers are the same each
+and, in light colours, ``docs/pictures/app-light.svg``; ``tokens.svg`` shows the tokens of two answers. The seed is fixed, so the answers are the same each
 time; the rates are those of the machine.
 """
 
@@ -25,6 +25,8 @@ LINES = (
     "@lm-late,lm-early The with statement",
     "@lm-late,lm-early A list is",
 )
+TOKEN_LINES = ("/compare lm-late lm-early", "/set logprobs 5", "/set max_new 40", "A context manager is")
+TOKEN_KEYS = ("f4", "alt+1", "f3", "right", "right", "down")
 PATIENCE = 120.0
 FONT_RULES = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
 
@@ -63,6 +65,16 @@ async def main() -> None:
             app.theme = theme
             await pilot.pause(0.5)
             save(app, name)
+        app.theme = "dark"
+        for line in TOKEN_LINES:
+            app.submit_line(line)
+            await pilot.pause(0.5)
+            await until(lambda: all(x.done for x in session.exchanges))
+        await pilot.press(*TOKEN_KEYS)
+        await pilot.pause(0.5)
+        app.frame.say("")
+        await pilot.pause(0.5)
+        save(app, "tokens.svg")
     await app.close()
 
 
