@@ -27,6 +27,8 @@ class AnswerBlock(Block):
     def __init__(self, exchange: Exchange, *, earlier: bool = False) -> None:
         prompt, *rest = visible(exchange.prompt).split("\n")
         lines = [Line(prompt, "prompt", LEAD), *(Line(text, "prompt", "  ") for text in rest)]
+        if exchange.origin is not None:
+            lines.append(Line(exchange.origin.words, "muted", "  "))
         super().__init__(lines, style="earlier" if earlier else "answer")
         if earlier:
             for line in lines:

@@ -255,3 +255,11 @@ async def test_without_any_token_the_key_says_so() -> None:
 def test_the_answered_token_is_listed_even_where_it_was_unlikely() -> None:
     step = Step(id=0, index=0, token=9, piece=b"x", text="x", raw_lp=-7.0, top=((1, -0.1, b"a"),))
     assert [(c.token, c.answered) for c in choices(step)] == [(1, False), (9, True)]
+
+
+async def test_a_branch_says_in_its_pane_where_it_comes_from() -> None:
+    async with Desk("early").running() as desk:
+        await walking(desk)
+        await desk.pilot.press("3", "enter")
+        await desk.until(lambda: any("branch of #1" in row for row in desk.drawn()))
+        assert not any(exchange.done for exchange in desk.session.exchanges[1:])
