@@ -69,6 +69,8 @@ class Session:
         """Commands that go on while more is typed."""
         self.stepping: Stepping | None = None
         """The answer that ``/step`` is writing by hand."""
+        self.step_turn = asyncio.Lock()
+        """Its lines are carried out one after another, however fast they are typed."""
         self.unfollow: Callable[[], None] | None = None
         """Ends showing after each line where its answers part; None while that is not shown."""
         self._tell = Broadcast()

@@ -265,3 +265,12 @@ async def test_a_sample_of_a_sweep_can_be_retried_and_a_score_cannot(toy, do, sc
     assert tokenized.request.target == " c b"
     await do("/retry #7")
     assert "#7 is no answer: a was to tokenize" in said(screen)[0][0]
+
+
+async def test_steps_typed_faster_than_they_are_answered_wait_for_each_other(toy, screen):
+    screen.waits = False
+    for line in ("/step hello", "/step 1", "/step 1", "/step 2", "/step back"):
+        await toy.run(line, screen)
+    await toy.background.settle()
+    assert not screen.errors()
+    assert toy.stepping.text == " a b" and len(toy.stepping.seen) == 3

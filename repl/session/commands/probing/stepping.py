@@ -66,6 +66,11 @@ class Stepping:
 
 
 async def _step(session: "Session", ui: FrontEnd, argument: str) -> None:
+    async with session.step_turn:
+        await _carry_out(session, ui, argument)
+
+
+async def _carry_out(session: "Session", ui: FrontEnd, argument: str) -> None:
     at = session.stepping
     word, _, rest = argument.partition(" ")
     match word.lower():
