@@ -36,6 +36,8 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
     """Of the model's distribution there, in nats."""
     top: tuple[Alternative, ...] = ()
     forced: bool = False
+    size: int | None = None
+    """Bytes that it adds to the visible text, an end token none; None where only the piece is known."""
 
     DERIVED: ClassVar = ("bits",)
 
@@ -57,18 +59,27 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
 
 def tokens(steps: Iterable[Step]) -> tuple[Token, ...]:
     """The steps without what only an engine needs."""
+    found = list(steps)
+    told = any(step.text for step in found)
     return tuple(
         Token(
             id=s.token,
-            piece=s.piece,
+            piece=_spoken(s),
             nats=s.raw_lp,
             rank=s.rank,
             entropy=s.entropy,
             top=tuple(Alternative(id=t, piece=piece, nats=lp) for t, lp, piece in s.top),
             forced=s.forced,
+            size=len(s.text.encode()) if told else None,
         )
-        for s in steps
+        for s in found
     )
+
+
+def _spoken(step: Step) -> bytes:
+    """The token's bytes, with the space before it where only the text has that: words of a dictionary."""
+    text = step.text.encode()
+    return text if step.piece and text.lstrip(b" ") == step.piece else step.piece
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,7 +88,7 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     tokens: int
     """Those that have a log-probability."""
     bytes: int
-    """Of these tokens."""
+    """That these tokens add to the visible text."""
     nats: float
     """Sum of the log-probabilities."""
 
@@ -109,6 +120,6 @@ def totals(found: Sequence[Token]) -> Totals:
     scored = [token for token in found if token.nats is not None]
     return Totals(
         tokens=len(scored),
-        bytes=sum(len(token.piece) for token in scored),
+        bytes=sum(len(token.piece) if token.size is None else token.size for token in scored),
         nats=math.fsum(token.nats for token in scored if token.nats is not None),
     )

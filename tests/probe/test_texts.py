@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from repl.messages import Step
 from repl.probe.attention import Attention
 from repl.probe.figure import as_json, as_text
 from repl.probe.heatmap import Reading
@@ -17,7 +18,7 @@ from repl.probe.nbest import Candidate, NBest
 from repl.probe.options import bar, choose, softmax
 from repl.probe.pairs import Judged, Judgement, MinimalPair, Pair, PairReport, wilson
 from repl.probe.segments import Segmentation, Segmentations
-from repl.probe.tokens import Token
+from repl.probe.tokens import Token, tokens, totals
 
 
 def reading(*tokens, model="m"):
@@ -177,3 +178,19 @@ def test_classifiers_of_other_labels_stand_one_after_another():
     rows = as_text(Classes(text="t", models=models).rows(80)).split("\n")
     assert [row.split()[0] for row in rows[:5]] == ["a", "x", "y", "b", "z"]
     assert any("each label is a question of its own" in row for row in rows)
+
+
+def step(index, piece, text, lp=-1.0):
+    return Step(id=1, index=index, token=index, piece=piece, text=text, raw_lp=lp)
+
+
+def test_words_of_a_dictionary_get_the_space_that_only_their_text_has():
+    found = tokens([step(0, b"two", "two"), step(1, b"hundred", " hundred"), step(2, b"</s>", "")])
+    assert [token.piece for token in found] == [b"two", b" hundred", b"</s>"]
+
+
+def test_what_is_not_seen_has_no_bytes_to_share_the_bits():
+    found = tokens([step(0, b" caf\xc3", " caf"), step(1, b"\xa9", "é"), step(2, b"<|end|>", "")])
+    assert totals(found).bytes == len(" café".encode())
+    assert totals(found[1:]).bytes == 2
+    assert totals(tokens([step(0, b"ab", "")])).bytes == 2

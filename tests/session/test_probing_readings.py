@@ -65,6 +65,15 @@ async def test_pseudo_log_likelihood_is_for_masked_models(do, screen):
     assert [n.text for n in screen.errors()] == ["no configured model is a masked one"]
 
 
+async def test_a_model_that_has_not_loaded_may_be_the_one(do, library, screen):
+    replicas = library.coordinator.replicas
+    for name, status in list(replicas.items()):
+        capabilities = status.capabilities if name.startswith("a") else None
+        replicas[name] = msgspec.structs.replace(status, capabilities=capabilities)
+    figure = await do("/use a", "/cloze x [MASK]")
+    assert [gaps.model for gaps in figure.models] == ["b"]
+
+
 async def test_labels_of_several_classifiers_stand_side_by_side(do):
     figure = await do("/classify nice")
     assert isinstance(figure, Classes)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from repl.messages import Task
     from repl.session.commands.base import Offer
+    from repl.session.exchange import Exchange
     from repl.session.frontend import FrontEnd
     from repl.session.session import Session
 
@@ -29,7 +30,7 @@ async def _classify(session: "Session", ui: "FrontEnd", argument: str) -> None:
     models = _able(session, "classify")
     asked = [Inquiry(model=model, task="classify", prompt=text) for model in models]
     found = []
-    for x in those_that_could(ui, await inquire(session, asked)):
+    for x in await _asked(session, ui, asked):
         reading = getattr(x.answer.terminal, "reading", None)
         if isinstance(reading, Labelled):
             found.append(
@@ -50,12 +51,7 @@ async def _cloze(session: "Session", ui: "FrontEnd", argument: str) -> None:
     word, _, rest = argument.partition(" ")
     if word == "pll":
         text = await _text(session, rest.strip(), "/cloze pll TEXT")
-        models = [model for model in _able(session, "fill") if _masked(session, model)]
-        if not models:
-            raise InputError("no configured model is a masked one", "/score TEXT asks those that write")
-        asked = [scoring(session, model, "", text, Manner()) for model in models]
-        done = those_that_could(ui, await inquire(session, asked))
-        ui.show(HeatMap(text=text, readings=tuple(as_reading(x) for x in done)))
+        await _pll(session, ui, text)
         return
     text = await _text(session, argument, "/cloze The cat [MASK] on the mat, or /cloze pll TEXT")
     wanted = session.settings.get("logprobs")
@@ -64,13 +60,24 @@ async def _cloze(session: "Session", ui: "FrontEnd", argument: str) -> None:
         Inquiry(model=model, task="fill", prompt=text, params=params) for model in _able(session, "fill")
     ]
     found = []
-    for x in those_that_could(ui, await inquire(session, asked)):
+    for x in await _asked(session, ui, asked):
         reading = getattr(x.answer.terminal, "reading", None)
         if isinstance(reading, Filled):
             found.append(Gaps(model=x.model, exchange=x.id, filled=reading, notes=x.notes))
     if not found:
         raise InputError("no model filled the gaps", "/models lists what is configured")
     ui.show(Cloze(text=text, models=tuple(found)))
+
+
+async def _pll(session: "Session", ui: "FrontEnd", text: str) -> None:
+    """The pseudo-log-likelihood by masked models; what others would say of the text is something else."""
+    models = [model for model in _able(session, "fill") if _masked(session, model)]
+    found = await inquire(session, [scoring(session, model, "", text, Manner()) for model in models])
+    asked = [x for x in found if _masked(session, x.model)]
+    if not asked:
+        raise InputError("no configured model is a masked one", "/score TEXT asks those that write")
+    done = those_that_could(ui, asked)
+    ui.show(HeatMap(text=text, readings=tuple(as_reading(x) for x in done)))
 
 
 async def _text(session: "Session", argument: str, usage: str) -> str:
@@ -83,14 +90,22 @@ async def _text(session: "Session", argument: str, usage: str) -> str:
 
 
 def _able(session: "Session", task: "Task") -> list[str]:
-    """The chosen models that can do ``task``; if none can, all configured ones that can; else the chosen."""
+    """The chosen models that can do ``task``; if none is known to, all configured ones that may.
+
+    A model that has not loaded yet may be able. If no model is, the chosen ones will say so.
+    """
     chosen = chosen_models(session)
+    known = {model: session.capabilities(model) for model in session.models}
+    sure = [m for m in chosen if (c := known[m]) is not None and task in c.tasks]
+    return sure or [m for m, c in known.items() if c is None or task in c.tasks] or chosen
 
-    def able(model: str) -> bool:
-        capabilities = session.capabilities(model)
-        return capabilities is not None and task in capabilities.tasks
 
-    return [m for m in chosen if able(m)] or [m for m in session.models if able(m)] or chosen
+async def _asked(session: "Session", ui: "FrontEnd", inquiries: "Sequence[Inquiry]") -> "list[Exchange]":
+    """What finished; a model that nobody chose and that turns out to be unable is passed over in silence."""
+    found = await inquire(session, inquiries)
+    able = [x for x in found if x.error is None or x.error.kind != "unsupported"]
+    kept = [x for x in found if x in able or x.model in session.comparison]
+    return those_that_could(ui, kept if able and kept else found)
 
 
 def _masked(session: "Session", model: str) -> bool:
