@@ -149,7 +149,7 @@ async def test_noise_of_a_model_that_has_none(reading, do):
     assert named["as it was answered"].bit_equal
     assert named["float32"].why_not == "it runs in float32 already"
     fast = [(r.sample, r.params.max_new) for r in pool_of(reading).reads if r.lane == "fast"]
-    assert fast == [(0, 128), (1, 80), (2, 80), (3, 80), (0, 4)]
+    assert fast == [(0, 128), (1, 20), (2, 20), (3, 20), (0, 4)]
     assert found.floor_js == 0.0
 
 

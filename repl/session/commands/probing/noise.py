@@ -12,7 +12,7 @@ from repl.session.commands.base import Command, model_offers, number_offers, one
 from repl.session.commands.probing.forcing import Reading, chosen, must_score
 from repl.session.errors import InputError
 from repl.session.frontend import FrontEnd
-from repl.session.inquiry import Inquiry, inquire, like, settings_of, succeeded
+from repl.session.inquiry import Inquiry, inquire, like, succeeded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -51,7 +51,7 @@ async def _noise(session: "Session", ui: FrontEnd, argument: str) -> None:
     repeated = said if said is not None and own and _repeatable(said) else None
     live = _read_again(model, text) if repeated is None else _written_again(repeated, text)
     live = replace(live, distributions=known.distributions, pin=first.replica, origin=text.origin("noise"))
-    beside = await _amid_others(session, live, min(NEIGHBOURS, known.slots - 1))
+    beside = await _amid_others(session, live, min(NEIGHBOURS, known.slots - 1), len(text.ids) + LONGER)
     ways.append(await _compared(first, beside, "fast lane" if repeated is None else "written again"))
     if said is not None and own:
         ways.append(against(first.answer.steps, said.answer.steps, "as it was answered", batch=_batch(said)))
@@ -85,12 +85,11 @@ def _read_again(model: str, text: Reading) -> Inquiry:
     return replace(text.inquiry(model, "noise", by_ids=True, distributions=False), lane="fast")
 
 
-async def _amid_others(session: "Session", live: Inquiry, count: int) -> "Exchange":
-    """Ask it while ``count`` others like it run on the same replica, each a little longer."""
-    longest = max(64, len(live.target_ids), settings_of(session, live).params.max_new) + LONGER
+async def _amid_others(session: "Session", live: Inquiry, count: int, length: int) -> "Exchange":
+    """Ask it while ``count`` others like it run on the same replica, each up to ``length`` tokens."""
     other = replace(live, task="generate", target_ids=(), target="", prompt=live.prompt or "a")
     others = [
-        replace(other, sample=live.sample + at, params={**live.params, "max_new": longest})
+        replace(other, sample=live.sample + at, params={**live.params, "max_new": length})
         for at in range(1, count + 1)
     ]
     *_, found = await inquire(session, [*others, live])
