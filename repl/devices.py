@@ -116,6 +116,10 @@ def place(model: ModelConfig, device: str, running: Collection[ReplicaStatus]) -
     if device == "cpu":
         taken = {replica.device for replica in running}
         device = next(f"cpu:{i}" for i in count() if f"cpu:{i}" not in taken)
+    elif model.gpus_per_replica > 1:
+        raise ConfigError(
+            f"a replica of '{model.name}' takes {model.gpus_per_replica} GPUs and cannot be added to one"
+        )
     else:
         visible = [gpu.id for gpu in gpus()]
         if device not in visible:

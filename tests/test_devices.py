@@ -219,6 +219,11 @@ class TestPlan:
     def test_a_group_on_the_cpu_shares_the_cores_of_one(self, nvml: Install) -> None:
         assert placed(spread(2, "auto")) == [("a/0", "cpu:0")]
 
+    def test_a_group_is_not_added_to_one_gpu(self, nvml: Install) -> None:
+        nvml("GPU-a", "GPU-b")
+        with pytest.raises(ConfigError, match="takes 2 GPUs and cannot be added to one"):
+            devices.place(spread(2, "auto").models["a"], "cuda:0", ())
+
     def test_a_backend_for_one_device_refuses(self, nvml: Install) -> None:
         nvml("GPU-a", "GPU-b")
         with pytest.raises(ConfigError, match="backend echo runs a replica on one device"):
