@@ -53,10 +53,10 @@ async def test_a_text_is_scored_by_all_chosen_models(do, reader):
 
 async def test_the_opening_is_always_told(do, reader):
     for line, words in (
-        ("/score a b", "auto"),
+        ("/score a b", "auto: what it was trained to begin with"),
         ("/score opening=bos a b", "bos: <s>"),
         ("/score opening=none a b", "none: nothing, so the first token has no score"),
-        ("/score c => a b", "the context, 1 tokens"),
+        ("/score c => a b", "the context, 1 token"),
     ):
         figure = await do(line)
         assert figure.readings[0].opening == words

@@ -123,13 +123,15 @@ def opening(exchange: "Exchange") -> str:
     """What stood before the first token, in words."""
     request, started = exchange.request, exchange.answer.started
     if request.task == "generate" or request.prompt or request.history:
-        size = f", {len(started.prompt_ids):,} tokens" if started is not None else ""
+        count = len(started.prompt_ids) if started is not None else 0
+        size = f", {count:,} {'token' if count == 1 else 'tokens'}" if count else ""
         return ("the prompt" if request.task == "generate" else "the context") + size
     steps = exchange.answer.steps
     if steps and steps[0].raw_lp is None:
         return f"{request.opening}: nothing, so the first token has no score"
     told = b"".join(started.prompt_pieces) if started is not None else b""
-    return f"{request.opening}: {piece_text(told)}" if told else request.opening
+    own = "what it was trained to begin with" if request.opening == "auto" else "its token of that name"
+    return f"{request.opening}: {piece_text(told) or own}"
 
 
 async def _target(session: "Session", ui: "FrontEnd", argument: str) -> None:
