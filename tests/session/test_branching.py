@@ -195,7 +195,9 @@ async def test_always_taking_the_first_is_greedy(toy, do, screen):
 
 
 async def test_steps_by_number_text_and_back(toy, do, screen):
-    await do("/step hello", "/step 2", "/step c", "/step back", '/step "a c"', "/step")
+    await do(
+        "/step hello", "/step 2", "/step #3", "/step back", "/step c", "/step back", '/step "a c"', "/step"
+    )
     at = screen.shown[-1]
     assert isinstance(at, Choices)
     assert at.written == (2, 1, 3) and at.text == " b a c"

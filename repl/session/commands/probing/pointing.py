@@ -27,7 +27,8 @@ ALTERNATIVES = 5
 """Asked for where an answer brought none."""
 _WORD = re.compile(r'"(?:[^"\\]|\\.)*"|\S+')
 _RANKED = re.compile(r"~(\d{1,4})")
-_NUMBERED = re.compile(r"#(\d{1,9})")
+NUMBERED = re.compile(r"#(\d{1,9})")
+"""A token by its number in the vocabulary."""
 _NUMBER = re.compile(r"#\d+")
 _PLACE = re.compile(r"@(\d{1,9})")
 
@@ -117,10 +118,10 @@ async def choices(session: "Session", ui: FrontEnd, where: Place, text: str) -> 
     free text is written as the model writes text; it begins with a space where the token it replaces does.
     """
     found = words(text)
-    if not all(_RANKED.fullmatch(w) or _NUMBERED.fullmatch(w) or w.startswith('"') for w in found):
+    if not all(_RANKED.fullmatch(w) or NUMBERED.fullmatch(w) or w.startswith('"') for w in found):
         found = [text]
     ranks = [int(match[1]) for word in found if (match := _RANKED.fullmatch(word))]
-    named = all(_NUMBERED.fullmatch(word) for word in found)
+    named = all(NUMBERED.fullmatch(word) for word in found)
     top = _told(where.step) if named else await alternatives(session, where, max([1, *ranks]))
     return [await _choice(session, ui, where, word, top) for word in found]
 
@@ -132,7 +133,7 @@ async def _choice(session: "Session", ui: FrontEnd, where: Place, word: str, top
             message = f"there is no alternative {word} at @{where.index}"
             raise InputError(message, f"~1 to ~{len(top)} are the likeliest")
         return top[rank - 1]
-    if match := _NUMBERED.fullmatch(word):
+    if match := NUMBERED.fullmatch(word):
         token = int(match[1])
         return next((c for c in top if c.ids == (token,)), Choice((token,), f"#{token}".encode()))
     quoted = len(word) > 1 and word.startswith('"') and word.endswith('"')

@@ -12,7 +12,7 @@ from repl.probe.figure import piece_text
 from repl.probe.tokens import Alternative
 from repl.session.commands.base import Command, say
 from repl.session.commands.probing.asking import prompted
-from repl.session.commands.probing.pointing import is_piece, peeked, unquote, written
+from repl.session.commands.probing.pointing import NUMBERED, is_piece, peeked, unquote, written
 from repl.session.errors import InputError
 from repl.session.exchange import Origin
 from repl.session.frontend import FrontEnd
@@ -123,8 +123,10 @@ async def _take(session: "Session", ui: FrontEnd, at: Stepping, argument: str) -
 
 
 async def _wanted(session: "Session", ui: FrontEnd, at: Stepping, argument: str) -> tuple[int, ...]:
-    """The tokens that an argument names: an option by its number or its text, or any text."""
+    """The tokens that an argument names: an option by its place or its text, a token's number, any text."""
     top = at.next.top
+    if match := NUMBERED.fullmatch(argument):
+        return (int(match[1]),)
     if argument.isascii() and argument.isdecimal():
         rank = int(argument)
         if not 1 <= rank <= len(top):
@@ -198,7 +200,7 @@ def _offers(session: "Session", before: "Sequence[str]", begun: str) -> "Iterabl
 COMMANDS = (
     Command(
         name="step",
-        usage="[PROMPT | N | TEXT | back | done | new PROMPT]",
+        usage="[PROMPT | N | #ID | TEXT | back | done | new PROMPT]",
         help="write an answer by hand, a token at a time, from what the model proposes",
         details=(
             "/step The cat sat begins (/step alone takes the last prompt); then /step 2 takes the second "
