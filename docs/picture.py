@@ -1,14 +1,17 @@
 """Makes the pictures of the README from the running app: ``python docs/picture.py``.
 
 The app runs without a terminal on the demo models; what it has drawn is saved as ``docs/pictures/app.svg``
-and, in light colours, ``docs/pictures/app-light.svg``; ``tokens.svg`` shows the tokens of two answers. The seed is fixed, so the answers are the same each
-time; the rates are those of the machine.
+and, in light colours, ``docs/pictures/app-light.svg``; ``tokens.svg`` shows the tokens of two answers. The
+seed is fixed, so the answers are the same each time; the rates are those of the machine.
 """
 
 import asyncio
 import re
-from collections.abc import Callable
+import sys
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+
+from textual.pilot import Pilot
 
 from repl.config import Arguments, choose
 from repl.opening import open_session
@@ -45,38 +48,67 @@ def save(app: ReplApp, name: str) -> None:
     (FOLDER / name).write_text(svg + "\n", encoding="utf-8")
 
 
-async def main() -> None:
-    """Ask the demo models and save what is drawn, in dark and in light."""
+async def ask(app: ReplApp, pilot: Pilot[None], *lines: str) -> None:
+    """Send each line, and wait for all that comes of it."""
+    session = app.session
+    assert session is not None
+    for line in lines:
+        app.submit_line(line)
+        await pilot.pause(0.5)
+        await until(lambda: all(x.done for x in session.exchanges) and not session.background.works)
+        await pilot.pause(0.5)
+
+
+async def answers(app: ReplApp, pilot: Pilot[None]) -> None:
+    """Three models and their answers."""
+    await ask(app, pilot, *LINES)
+
+
+async def probing(app: ReplApp, pilot: Pilot[None]) -> None:
+    """Two models coloured by surprisal, and the cursor on a token of the first."""
+    await ask(app, pilot, "/compare lm-late lm-early", "/logprobs on", "/set max_new 40", "A context manager")
+    await pilot.press("f3", "home", *["right"] * 2)
+
+
+async def apart(app: ReplApp, pilot: Pilot[None]) -> None:
+    """How far two models are apart along an answer."""
+    await probing(app, pilot)
+    await pilot.press("escape")
+    await ask(app, pilot, "/diverge lm-late lm-early")
+    await pilot.press("f6", "f2")
+
+
+SCENES: dict[str, Callable[[ReplApp, Pilot[None]], Awaitable[None]]] = {
+    "app": answers,
+    "probing": probing,
+    "diverge": apart,
+}
+
+
+async def picture(name: str) -> None:
+    """Play a scene and save what is drawn, in dark and in light."""
     config = choose(Arguments(config="demo"))
     options = Options(no_record=True, settings={"seed": 7})
     app = ReplApp(config, lambda: open_session(config, options))
     async with app.run_test(size=SIZE) as pilot:
         app.prompt.cursor_blink = False
         await until(lambda: app.session is not None)
-        session = app.session
-        assert session is not None
-        await session.coordinator.ready()
-        for line in LINES:
-            app.submit_line(line)
-            await until(lambda: bool(session.exchanges) and all(x.done for x in session.exchanges))
-            await pilot.pause(0.5)
+        assert app.session is not None
+        await app.session.coordinator.ready()
+        await SCENES[name](app, pilot)
         FOLDER.mkdir(exist_ok=True)
-        for theme, name in (("dark", "app.svg"), ("light", "app-light.svg")):
+        for theme, ending in (("dark", ""), ("light", "-light")):
             app.theme = theme
             await pilot.pause(0.5)
-            save(app, name)
-        app.theme = "dark"
-        for line in TOKEN_LINES:
-            app.submit_line(line)
-            await pilot.pause(0.5)
-            await until(lambda: all(x.done for x in session.exchanges))
-        await pilot.press(*TOKEN_KEYS)
-        await pilot.pause(0.5)
-        app.frame.say("")
-        await pilot.pause(0.5)
-        save(app, "tokens.svg")
+            save(app, f"{name}{ending}.svg")
     await app.close()
 
 
+async def main(names: Sequence[str]) -> None:
+    """Make the pictures named, or all of them."""
+    for name in names or SCENES:
+        await picture(name)
+
+
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(main(sys.argv[1:]))
