@@ -1,8 +1,8 @@
-"""Makes the pictures of the README from the running app: ``python docs/picture.py``.
+"""Makes the pictures of the documentation from the running app: ``python docs/picture.py [NAME ...]``.
 
-The app runs without a terminal on the demo models; what it has drawn is saved as ``docs/pictures/app.svg``
-and, in light colours, ``docs/pictures/app-light.svg``; ``tokens.svg`` shows the tokens of two answers. The
-seed is fixed, so the answers are the same each time; the rates are those of the machine.
+The app runs without a terminal on the demo models; what it has drawn is saved in ``docs/pictures``:
+``app.svg`` and, in light colours, ``app-light.svg``, ``tokens.svg`` and ``diverge.svg``. The seed is fixed,
+so the answers are the same each time; the rates are those of the machine.
 """
 
 import asyncio
@@ -64,29 +64,29 @@ async def answers(app: ReplApp, pilot: Pilot[None]) -> None:
     await ask(app, pilot, *LINES)
 
 
-async def probing(app: ReplApp, pilot: Pilot[None]) -> None:
-    """Two models coloured by surprisal, and the cursor on a token of the first."""
-    await ask(app, pilot, "/compare lm-late lm-early", "/logprobs on", "/set max_new 40", "A context manager")
-    await pilot.press("f3", "home", *["right"] * 2)
+async def tokens(app: ReplApp, pilot: Pilot[None]) -> None:
+    """Two answers by surprisal, and the cursor on a token of the first."""
+    await ask(app, pilot, *TOKEN_LINES)
+    await pilot.press(*TOKEN_KEYS)
+    await pilot.pause(0.5)
+    app.frame.say("")
 
 
 async def apart(app: ReplApp, pilot: Pilot[None]) -> None:
     """How far two models are apart along an answer."""
-    await probing(app, pilot)
-    await pilot.press("escape")
-    await ask(app, pilot, "/diverge lm-late lm-early")
-    await pilot.press("f6", "f2")
+    await ask(app, pilot, *TOKEN_LINES, "/diverge lm-late lm-early")
+    await pilot.press("f6", "f6", "f6", "f2")
 
 
 SCENES: dict[str, Callable[[ReplApp, Pilot[None]], Awaitable[None]]] = {
     "app": answers,
-    "probing": probing,
+    "tokens": tokens,
     "diverge": apart,
 }
 
 
 async def picture(name: str) -> None:
-    """Play a scene and save what is drawn, in dark and in light."""
+    """Play a scene and save what is drawn; the first one in light colours too."""
     config = choose(Arguments(config="demo"))
     options = Options(no_record=True, settings={"seed": 7})
     app = ReplApp(config, lambda: open_session(config, options))
@@ -97,10 +97,12 @@ async def picture(name: str) -> None:
         await app.session.coordinator.ready()
         await SCENES[name](app, pilot)
         FOLDER.mkdir(exist_ok=True)
-        for theme, ending in (("dark", ""), ("light", "-light")):
-            app.theme = theme
+        await pilot.pause(0.5)
+        save(app, f"{name}.svg")
+        if name == "app":
+            app.theme = "light"
             await pilot.pause(0.5)
-            save(app, f"{name}{ending}.svg")
+            save(app, "app-light.svg")
     await app.close()
 
 
