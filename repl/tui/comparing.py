@@ -62,7 +62,9 @@ class Comparing:
     def _mark(self, parting: Parting) -> None:
         for exchange, token in zip(parting.exchanges, parting.tokens, strict=True):
             said = f"≠ from token {token}" if token is not None else "= the same" if parting.same else ""
-            self._app.panes.pane(exchange.model).show_parting(exchange, said, token)
+            pane = self._app.panes.made(exchange.model)
+            if pane is not None:
+                pane.show_parting(exchange, said, token)
 
     def _measure(self, parting: Parting) -> None:
         if not self.shown:

@@ -70,6 +70,10 @@ class Panes(Container):
             self.share_out()
         return pane
 
+    def made(self, model: str) -> Pane | None:
+        """The pane of ``model``, if there is one; it may have no place now."""
+        return self._panes.get(model)
+
     def set_models(self, models: Sequence[str]) -> None:
         """Show exactly these, in this order; panes that leave keep their answers for when they return."""
         for model in models:

@@ -25,7 +25,8 @@ async def test_a_line_goes_to_every_chosen_model_and_streams_into_its_pane() -> 
         assert "is used to wrap" in desk.lines("early")
         early.say(" code").finish()
         await desk.until(lambda: "is used to wrap code" in desk.lines("early"))
-        assert line_with(desk.lines("early"), "tok/s") == "3 tok · 10 tok/s · first 9 ms · ≠ from token 1 · #1"
+        figures = "3 tok · 10 tok/s · first 9 ms · ≠ from token 1 · #1"
+        assert line_with(desk.lines("early"), "tok/s") == figures
         assert line_with(desk.lines("late"), "#2").startswith("● answering")
 
 

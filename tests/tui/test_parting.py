@@ -124,6 +124,20 @@ async def test_an_answer_that_failed_or_was_cut_does_not_part_where_it_ended() -
         assert "≠" not in " ".join(desk.lines("early") + desk.lines("late"))
 
 
+async def test_marking_answers_brings_no_pane_back_that_was_put_away() -> None:
+    async with Desk("a", "b", "c").running() as desk:
+        asked = await desk.ask("hello")
+        for answering in asked:
+            answering.start().say("hi")
+        await desk.command("/compare c a")
+        await desk.until(lambda: desk.app.panes.order == ["c", "a"])
+        for answering in asked[:2]:
+            desk.app.comparing.touch(answering.exchange)
+            desk.app.comparing._partings[asked[0].exchange.line]._parted = True
+        desk.app.clock.tick()
+        assert desk.app.panes.order == ["c", "a"]
+
+
 async def test_one_answer_alone_has_no_mark_and_no_strip() -> None:
     async with Desk("early", "late").running(100, 24) as desk:
         (early,) = await desk.ask("@early go")
