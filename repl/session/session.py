@@ -5,33 +5,30 @@ the answers, and closes it. It is not thread-safe.
 """
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from repl.messages import Capabilities, Error, Event, Failed, Stopped
+from repl.messages import Capabilities, Event
 from repl.params import Params, Value, check
-from repl.pool import Coordinator, Refused, ReplicaStatus, Ticket
+from repl.pool import Coordinator, ReplicaStatus
 from repl.probe.figure import Figure
 from repl.session import commands, routing
 from repl.session.background import Background
 from repl.session.broadcast import Broadcast
-from repl.session.compose import Prompt, complete, compose
-from repl.session.conversation import Conversations, home
+from repl.session.compose import Prompt, compose
+from repl.session.conversation import Conversations
 from repl.session.decoding import Decoding, decoding, fresh_seed, refusal
 from repl.session.errors import InputError
 from repl.session.exchange import Exchange, Origin
 from repl.session.frontend import FrontEnd, Listener, Notice
 from repl.session.inquiry import Inquiry, like, make, settings_of
+from repl.session.running import Running
 from repl.session.store import State, Store
 
 if TYPE_CHECKING:
     from repl.config import Config
     from repl.session.commands.probing.stepping import Stepping
-
-FAREWELL = 2.0
-"""Seconds to wait for running answers to stop when the session closes."""
 
 
 class Session:
@@ -54,8 +51,6 @@ class Session:
         self.system = ""
         self.template: bool | None = None
         """Apply chat templates; None leaves that to each model's configuration."""
-        self.exchanges: list[Exchange] = []
-        """In the order they were asked, those of a resumed session first."""
         self.conversations = Conversations()
         self.figures: list[Figure] = []
         """What commands have shown, for ``/export``."""
@@ -74,9 +69,15 @@ class Session:
         self.unfollow: Callable[[], None] | None = None
         """Ends showing after each line where its answers part; None while that is not shown."""
         self._tell = Broadcast()
+        self._running = Running(coordinator, store, self._tell, user=user, on_loss=config.on_loss)
         self._closed = False
         self._saved = self._state()
         store.warn_with(self._tell.notice)
+
+    @property
+    def exchanges(self) -> list[Exchange]:
+        """In the order they were asked, those of a resumed session first."""
+        return self._running.exchanges
 
     # -- asking --------------------------------------------------------------------------------------------
 
@@ -144,13 +145,7 @@ class Session:
     def stop(self, model: str | None = None) -> int:
         """Stop what runs and waits, of one model or of all, then the commands too; returns how many."""
         commands = self.background.stop() if model is None else 0
-        running = [x for x in self.exchanges if not x.done and model in (None, x.model)]
-        for exchange in running:
-            if exchange.ticket is not None:
-                exchange.ticket.cancel()
-            else:  # prepared, and waiting for its turn
-                self._event(exchange, Stopped(id=exchange.request.id))
-        return len(running) + commands
+        return self._running.stop(model) + commands
 
     async def recall(self, number: int) -> Exchange:
         """The exchange called ``#number``, of this session or an earlier one; raises ``InputError``."""
@@ -179,39 +174,28 @@ class Session:
             settings=settings_of(self, inquiry),
         )
         if exchange.shown:
-            self.exchanges.append(exchange)
-            self._tell.started(exchange)
+            self._running.show(exchange)
         return exchange
 
     async def perform(self, exchange: Exchange) -> None:
         """Submit it and wait for its end; being cancelled stops it."""
-        if exchange.done:
-            return
-        self._submit(exchange)
-        if exchange.ticket is None:
-            return
-        try:
-            await exchange.ticket.wait()
-        except asyncio.CancelledError:
-            exchange.ticket.cancel()
-            raise
+        await self._running.perform(exchange)
 
     def adopt(self, inquiry: Inquiry, events: Sequence[Event], source: Exchange) -> Exchange:
         """Take in an answer whose events are known: a person put it together from what ``source`` brought."""
         exchange = self.prepare(inquiry)
         exchange.replica = source.replica
         for event in events:
-            self._event(exchange, event)
+            self._running.feed(exchange, event)
         return exchange
 
     def host(self, exchange: Exchange) -> None:
         """Show an answer that a command makes of several models'; ``feed`` brings what happens to it."""
-        self.exchanges.append(exchange)
-        self._tell.started(exchange)
+        self._running.show(exchange)
 
     def feed(self, exchange: Exchange, event: Event) -> None:
         """The next event of a hosted answer."""
-        self._event(exchange, event)
+        self._running.feed(exchange, event)
 
     def slots(self, model: str) -> int:
         """How many requests the replicas of ``model`` can serve at once, as far as they have loaded."""
@@ -262,7 +246,7 @@ class Session:
                 hint = f"the latest are {known}" if known else "nothing has been recorded yet"
                 raise InputError(f"there is no session '{which}' in the record", hint)
             return False
-        self.exchanges = saved.exchanges
+        self.exchanges[:] = saved.exchanges
         for exchange in saved.exchanges:
             if exchange.origin is None:
                 self.conversations.advance(exchange)
@@ -287,15 +271,7 @@ class Session:
         self._closed = True
         self.background.stop()
         await self.background.settle()
-        tickets = [x.ticket for x in self.exchanges if x.ticket is not None and not x.done]
-        for ticket in tickets:
-            ticket.cancel("closing")
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(FAREWELL):
-                await asyncio.gather(*(ticket.wait() for ticket in tickets))
-        for exchange in self.exchanges:
-            if not exchange.done:
-                self._event(exchange, Stopped(id=exchange.request.id, reason="closing"))
+        await self._running.close()
         self._save()
         await self.store.close()
 
@@ -310,7 +286,7 @@ class Session:
         origin = exchange.origin or Origin(exchange.id, how="retry")
         inquiry = replace(like(exchange), params=params, exactly=False, origin=origin, shown=True)
         made = self.prepare(replace(inquiry, pin=exchange.pin), line)
-        self._submit(made)
+        self._running.submit(made)
         return made
 
     def _send(
@@ -334,53 +310,15 @@ class Session:
             )
             made.append((exchange, settings))
         for exchange, _ in made:
-            self.exchanges.append(exchange)
             self.conversations.advance(exchange)
-            self._tell.started(exchange)
+            self._running.show(exchange)
         for exchange, settings in made:
             if settings.ignored and alone:
-                self._fail(exchange, refusal(self.models[exchange.model], self.settings, settings.ignored))
+                fault = refusal(self.models[exchange.model], self.settings, settings.ignored)
+                self._running.fail(exchange, fault)
             else:
-                self._submit(exchange)
+                self._running.submit(exchange)
         return [exchange for exchange, _ in made]
-
-    def _submit(self, exchange: Exchange) -> None:
-        def sink(ticket: Ticket, event: Event) -> None:
-            exchange.replica = ticket.replica
-            self._event(exchange, event)
-
-        try:
-            ticket = self.coordinator.submit(
-                exchange.request,
-                user=self.user,
-                pin=exchange.pin,
-                home=home(exchange.parent),
-                on_loss=self.config.on_loss,
-                sink=sink,
-            )
-        except Refused as refused:
-            self._fail(exchange, refused.error)
-            return
-        exchange.ticket = ticket
-        exchange.request = ticket.request
-        exchange.timings = ticket.timings
-
-    def _fail(self, exchange: Exchange, error: Error) -> None:
-        self._event(exchange, Failed(id=exchange.request.id, error=error))
-
-    def _event(self, exchange: Exchange, event: Event) -> None:
-        """Fold in one event and tell of it; what comes after the end is dropped."""
-        if exchange.done:
-            return
-        exchange.answer.feed(event)
-        if exchange.done:
-            complete(exchange, self.capabilities(exchange.model))
-            exchange.device = next((s.device for s in self.status() if s.name == exchange.replica), None)
-            self.store.record(exchange)
-        if exchange.shown:
-            self._tell.event(exchange, event)
-            if exchange.done:
-                self._tell.ended(exchange)
 
     def _state(self) -> State:
         return State(
