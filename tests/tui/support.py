@@ -184,7 +184,7 @@ class Desk:
     async def _open(self) -> AsyncIterator[Session]:
         await self.may_open.wait()
         session = Session(self.config, self.pool, Store(None))  # type: ignore[arg-type]
-        session.exchanges += self.earlier
+        session.exchanges.extend(self.earlier)
         try:
             yield session
         finally:
