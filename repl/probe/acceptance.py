@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from repl.probe.figure import Figure, Row, Span, piece_text
+from repl.probe.figure import Figure, Row, Span, piece_text, plural
 from repl.probe.parting import Position
 from repl.probe.strip import strip
 from repl.probe.table import cut, table
@@ -54,7 +54,8 @@ class Acceptance(Figure, frozen=True, kw_only=True):
         """The mean, a strip, what a round would bring, and where the draft fails most."""
         most = "<= " if self.upper_bound else ""
         along = f" along #{self.along}" if self.along is not None else ""
-        head = f"{self.draft} > {self.target}: {most}{self.mean:.1%} of {len(self.accepted):,} tokens{along}"
+        count = plural(len(self.accepted), "token")
+        head = f"{self.draft} > {self.target}: {most}{self.mean:.1%} of {count}{along}"
         found: list[Row] = [(Span(visible_line(head), "strong"),)]
         found += [(Span(f"≠ {visible_line(note)}", "warning"),) for note in self.notes]
         found += [(), (Span("rejected at each token, ▇ = always · ▲ listed below", "muted"),)]

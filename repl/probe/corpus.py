@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import msgspec
 
-from repl.probe.figure import Figure, Row, Span, heat
+from repl.probe.figure import Figure, Row, Span, heat, plural
 from repl.probe.table import cut, table
 from repl.probe.tokens import Totals
 from repl.safe import visible_line
@@ -40,7 +40,7 @@ class Corpus(Figure, frozen=True, kw_only=True):
     @property
     def title(self) -> str:
         """What was read."""
-        return f"{len(self.texts):,} texts of {visible_line(self.file)}"
+        return f"{plural(len(self.texts), 'text')} of {visible_line(self.file)}"
 
     @property
     def totals(self) -> tuple[Totals, ...]:

@@ -103,6 +103,11 @@ def piece_text(piece: bytes) -> str:
     return visible_line(text.replace("\n", "⏎").replace("\t", "⇥").replace(" ", "·"))
 
 
+def plural(count: int, what: str) -> str:
+    """``2 models``, ``1 model``, ``2,048 models``."""
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+
+
 def nats_to_bits(nats: float) -> float:
     """Natural units to bits."""
     return nats / math.log(2)

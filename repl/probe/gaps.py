@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from repl.probe.figure import Figure, Row, Span, nats_to_bits, piece_text
+from repl.probe.figure import Figure, Row, Span, nats_to_bits, piece_text, plural
 from repl.probe.spans import Block, diff
 from repl.probe.strip import strip
 from repl.probe.table import cut, phrases, table
@@ -67,7 +67,7 @@ class Gaps(Figure, frozen=True, kw_only=True):
         found: list[Row] = [(Span(f"≠ {visible_line(note)}", "warning"),) for note in self.notes]
         for read in (self.a, self.b):
             sums = totals(read.tokens)
-            words = f"  {sums.tokens:,} tokens · {sums.bits_per_byte:.3f} bits/byte"
+            words = f"  {plural(sums.tokens, 'token')} · {sums.bits_per_byte:.3f} bits/byte"
             found.append(
                 (Span(visible_line(f"{read.model} #{read.exchange}"), "strong"), Span(words, "muted"))
             )

@@ -6,7 +6,7 @@ from typing import ClassVar
 import msgspec
 
 from repl.probe.cells import Unit, lines, mark_row, text_row, units
-from repl.probe.figure import FULL, LEVELS, MARKS, Figure, Row, Span
+from repl.probe.figure import FULL, LEVELS, MARKS, Figure, Row, Span, plural
 from repl.probe.table import flow, table
 from repl.probe.tokens import Heat, Token, Totals, totals
 from repl.safe import visible_line
@@ -91,7 +91,7 @@ def summary(reading: Reading) -> list[Row]:
     """The totals in words, and the notes."""
     sums = reading.totals
     words = (
-        f"{sums.nats:.4f} nats · {sums.tokens:,} tokens · {sums.bits_per_token:.3f} bits/token"
+        f"{sums.nats:.4f} nats · {plural(sums.tokens, 'token')} · {sums.bits_per_token:.3f} bits/token"
         f" · {sums.bits_per_byte:.3f} bits/byte · perplexity {sums.perplexity:,.2f}"
     )
     return [(Span(named(reading), "strong"), Span(f"  {words}", "muted")), *remarks(reading)]

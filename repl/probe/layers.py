@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from rich.cells import cell_len
 
-from repl.probe.figure import MARKS, Figure, Row, Span, heat, level, nats_to_bits, piece_text
+from repl.probe.figure import MARKS, Figure, Row, Span, heat, level, nats_to_bits, piece_text, plural
 from repl.probe.options import bar
 from repl.probe.table import cut, table
 from repl.readings import LensCell
@@ -36,7 +36,7 @@ class Layers(Figure, frozen=True, kw_only=True):
         """Whose, and how large."""
         return (
             f"lens #{self.exchange} {visible_line(self.model)} · "
-            f"{len(self.layers)} layers, {len(self.pieces):,} positions"
+            f"{plural(len(self.layers), 'layer')}, {plural(len(self.pieces), 'position')}"
         )
 
     def rows(self, width: int) -> Sequence[Row]:

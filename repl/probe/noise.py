@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from repl.messages import Step
-from repl.probe.figure import Figure, Row, Span, nats_to_bits
+from repl.probe.figure import Figure, Row, Span, nats_to_bits, plural
 from repl.probe.parting import between
 from repl.probe.table import table
 from repl.safe import visible_line
@@ -64,7 +64,8 @@ class Noise(Figure, frozen=True, kw_only=True):
     def rows(self, width: int) -> Sequence[Row]:
         """A line for each way."""
         along = f" of #{self.along}" if self.along is not None else ""
-        head = f"{self.model} ({self.dtype or 'unknown dtype'}), {self.positions:,} tokens{along} read again"
+        count = plural(self.positions, "token")
+        head = f"{self.model} ({self.dtype or 'unknown dtype'}), {count}{along} read again"
         body: list[list[Span | str]] = [_line(way) for way in self.ways if way.bit_equal is not None]
         heading = ("", "batch", "max |Δ ln p|", "of any token", "flips", "max JS bits", "")
         found: list[Row] = [

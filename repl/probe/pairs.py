@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import msgspec
 
-from repl.probe.figure import Figure, Row, Span, heat, nats_to_bits, piece_text
+from repl.probe.figure import Figure, Row, Span, heat, nats_to_bits, piece_text, plural
 from repl.probe.heatmap import Reading, remarks
 from repl.probe.spans import diff
 from repl.probe.table import cut, table
@@ -161,7 +161,7 @@ class PairReport(Figure, frozen=True, kw_only=True):
     @property
     def title(self) -> str:
         """What was read."""
-        return f"{len(self.judgements[0].judged):,} pairs of {visible_line(self.file)}"
+        return f"{plural(len(self.judgements[0].judged), 'pair')} of {visible_line(self.file)}"
 
     def rows(self, width: int) -> Sequence[Row]:
         """A line for each model and group, then the pairs each model gets most wrong."""

@@ -12,7 +12,7 @@ import msgspec
 
 from repl.messages import Step
 from repl.probe.divergence import at_least
-from repl.probe.figure import Figure, Row, Span, nats_to_bits, piece_text
+from repl.probe.figure import Figure, Row, Span, nats_to_bits, piece_text, plural
 from repl.probe.parting import between
 from repl.probe.spots import CONTEXT
 from repl.probe.table import phrases, table
@@ -79,7 +79,7 @@ class Parity(Figure, frozen=True, kw_only=True):
     def rows(self, width: int) -> Sequence[Row]:
         """The verdict first."""
         verdict = Span("✓ pass", "good") if self.passed else Span("✗ fail", "bad")
-        count = f"{self.positions:,} tokens of {self.texts:,} {'text' if self.texts == 1 else 'texts'}"
+        count = f"{plural(self.positions, 'token')} of {plural(self.texts, 'text')}"
         head = f"  {self.a} and {self.b}: {count}"
         sign = "=" if self.matched == "ids" else ">="
         by = "one vocabulary" if self.matched == "ids" else "tokens matched by their bytes"

@@ -6,7 +6,7 @@ import msgspec
 
 from repl.messages import Step
 from repl.probe.divergence import Apart, Kind, apart, at_least, distribution
-from repl.probe.figure import Figure, Row, Span, nats_to_bits
+from repl.probe.figure import Figure, Row, Span, nats_to_bits, plural
 from repl.probe.spots import Spot, look, spot_at
 from repl.probe.strip import strip
 from repl.probe.table import phrases
@@ -92,7 +92,7 @@ class Divergence(Figure, frozen=True, kw_only=True):
         known = self.known
         sign = " >=" if self.kind == "lower_bound" else ""
         along = f" along #{self.along}" if self.along is not None else ""
-        head = f"KL({self.a.model} || {self.b.model}), {len(self.positions):,} tokens{along}"
+        head = f"KL({self.a.model} || {self.b.model}), {plural(len(self.positions), 'token')}{along}"
         rows: list[Row] = [(Span(visible_line(head), "strong"),)]
         if known:
             mean = [

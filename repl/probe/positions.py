@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from rich.cells import cell_len
 
-from repl.probe.figure import MARKS, Figure, Row, Span, heat, nats_to_bits, piece_text
+from repl.probe.figure import MARKS, Figure, Row, Span, heat, nats_to_bits, piece_text, plural
 from repl.probe.options import bar
 from repl.probe.table import cut, table
 from repl.probe.tokens import Alternative, Token
@@ -27,7 +27,7 @@ class Positions(Figure, frozen=True, kw_only=True):
     @property
     def title(self) -> str:
         """Whose tokens."""
-        return f"#{self.exchange} {self.model} · {len(self.tokens):,} tokens"
+        return f"#{self.exchange} {self.model} · {plural(len(self.tokens), 'token')}"
 
     def rows(self, width: int) -> Sequence[Row]:
         """A table; as many alternatives as fit."""

@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 from repl.messages import Step
-from repl.probe.figure import Figure, Row, Span, nats_to_bits, piece_text
+from repl.probe.figure import Figure, Row, Span, nats_to_bits, piece_text, plural
 from repl.probe.table import table
 from repl.safe import visible_line
 
@@ -136,7 +136,7 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
             return f"differs at @{c.first}: {was} → {now}"
         if self.other:
             return f"the tokens are equal, {self.other}"
-        return f"equal, {c.compared:,} tokens"
+        return f"equal, {plural(c.compared, 'token')}"
 
     @property
     def numbers(self) -> str:

@@ -8,7 +8,7 @@ import msgspec
 from rich.cells import cell_len
 
 from repl.probe.cells import units
-from repl.probe.figure import Figure, Row, Span, piece_text
+from repl.probe.figure import Figure, Row, Span, piece_text, plural
 from repl.probe.table import cut, flow, table
 from repl.safe import visible_line
 
@@ -66,7 +66,7 @@ class Segmentations(Figure, frozen=True, kw_only=True):
     @property
     def title(self) -> str:
         """How long the text is."""
-        return f"tokens of {len(self.text.encode()):,} bytes, {len(self.text):,} characters"
+        return f"tokens of {plural(len(self.text.encode()), 'byte')}, {plural(len(self.text), 'character')}"
 
     def rows(self, width: int) -> Sequence[Row]:
         """A table of counts, then the text with a row for each model, then the numbers of the tokens."""

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import msgspec
 from rich.cells import cell_len
 
-from repl.probe.figure import Figure, Row, Span, piece_text
+from repl.probe.figure import Figure, Row, Span, piece_text, plural
 from repl.probe.table import cut
 from repl.safe import visible_line
 
@@ -41,7 +41,7 @@ class Tree(Figure, frozen=True, kw_only=True):
     @property
     def title(self) -> str:
         """How many there are."""
-        return f"{len(self.nodes):,} answer{'s' if len(self.nodes) != 1 else ''}"
+        return plural(len(self.nodes), "answer")
 
     def rows(self, width: int) -> Sequence[Row]:
         """A row for each answer, in the order they were asked within each parent."""

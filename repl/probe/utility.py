@@ -8,7 +8,7 @@ from importlib.util import find_spec
 import msgspec
 from rich.cells import cell_len
 
-from repl.probe.figure import Figure, Row, Span
+from repl.probe.figure import Figure, Row, Span, plural
 from repl.probe.grid import Sample
 from repl.probe.table import GAP, cut, table
 from repl.safe import visible_line
@@ -77,7 +77,7 @@ class Choice(Figure, frozen=True, kw_only=True):
     def title(self) -> str:
         """What was compared how."""
         count = sum(len(c.samples) for c in self.candidates)
-        return f"{self.model} · minimum Bayes risk, {self.measure}, {count:,} samples"
+        return f"{self.model} · minimum Bayes risk, {self.measure}, {plural(count, 'sample')}"
 
     def rows(self, width: int) -> Sequence[Row]:
         """The chosen text whole, then a table of all candidates."""

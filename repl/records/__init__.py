@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from repl import exits
+from repl.probe.figure import plural
 from repl.records.reader import Reader, RecordError
 from repl.session.errors import InputError
 from repl.session.finding import Query
@@ -64,5 +65,5 @@ def _export(reader: Reader, said: argparse.Namespace) -> int:
 
     exchanges = (reader.exchange(number) for number in numbers)
     written = export.write(Path(said.file), exchanges, replace=said.replace)
-    print(f"{len(numbers):,} answers are in {written}", file=sys.stderr)
+    print(f"{written} has {plural(len(numbers), 'answer')}", file=sys.stderr)
     return exits.OK

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from textual.app import App
 from textual.widget import Widget
 
+from repl.probe.figure import plural
 from repl.tui.pane import Pane
-from repl.tui.status import plural
 
 if TYPE_CHECKING:
     from repl.session.commands.base import Command

@@ -13,6 +13,7 @@ from rich.cells import cell_len
 from textual.content import Content
 from textual.widget import Widget
 
+from repl.probe.figure import plural
 from repl.safe import visible_line
 from repl.tui.words import SIGNS, memory, state_words
 
@@ -69,11 +70,6 @@ def header(name: str, counts: Counts, hidden: int, width: int) -> Words:
         if space >= 2:
             return [*title, (" " * space, ""), (right, "muted")]
     return [title[0]]
-
-
-def plural(count: int, what: str) -> str:
-    """``2 models``, ``1 model``."""
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def replica_rows(

@@ -287,11 +287,11 @@ async def test_export_writes_never_overwrites_and_names_the_file(do, session, tm
     assert "nothing to export" in await do("/export ~/x.md")
     await do("one", "two")
     pool_of(session).answer_all()
-    assert f"4 answers are in {tmp_path}/x.md" in await do("/export ~/x.md")
+    assert f"{tmp_path}/x.md has 4 answers" in await do("/export ~/x.md")
     before = (tmp_path / "x.md").read_text()
     assert "/export ~/x.md ! replaces it" in await do("/export ~/x.md #1")
     assert (tmp_path / "x.md").read_text() == before
-    assert "1 answers are" in await do("/export ~/x.md #1 !")
+    assert "x.md has 1 answer" in await do("/export ~/x.md #1 !")
     assert (tmp_path / "x.md").read_text() != before
     assert [p.name for p in tmp_path.iterdir()] == ["x.md"]
 

@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from repl.probe.figure import plural
 from repl.session import export
 from repl.session.commands.base import Command, chosen_or_last, number_offers, recall, say, shorten
 from repl.session.errors import InputError
@@ -71,7 +72,7 @@ async def _export(session: "Session", ui: FrontEnd, argument: str) -> None:
     figures = [] if numbers else session.figures
     path = Path(words[0])
     written = await asyncio.to_thread(export.write, path, exchanges, figures, replace=replace)
-    say(ui, f"{len(exchanges)} answers are in {written}")
+    say(ui, f"{written} has {plural(len(exchanges), 'answer')}")
 
 
 async def _note(session: "Session", ui: FrontEnd, argument: str) -> None:

@@ -65,7 +65,7 @@ async def _mbr(session: "Session", ui: FrontEnd, argument: str) -> None:
     asked = [
         replace(base, params={**base.params, **over}, sample=at) for base in bases for at in range(count)
     ]
-    say(ui, f"{len(asked):,} samples, {count:,} of each model, compared by {measure}")
+    say(ui, f"{count:,} samples of each model, compared by {measure}")
     made: list[Exchange] = []
     try:
         await inquire(session, asked, made)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from repl.params import PARAMETERS, ParamError, Value, parameter, parse
-from repl.probe.figure import nats_to_bits
+from repl.probe.figure import nats_to_bits, plural
 from repl.probe.grid import Grid, Sample, cell
 from repl.session.commands.base import Command, say
 from repl.session.commands.probing.asking import last_prompt, prompted
@@ -134,8 +134,8 @@ def _size(session: "Session", wanted: Plan, models: Sequence[str]) -> str:
     settings, count = len(wanted.settings), len(wanted.settings) * wanted.samples * len(models)
     replicas = sum(s.model in models and s.state in ("ready", "busy") for s in session.status())
     return (
-        f"{count:,} answers: {settings:,} settings × {wanted.samples:,} samples × {len(models):,} models,"
-        f" on {replicas:,} replicas"
+        f"{plural(count, 'answer')}: {plural(settings, 'setting')} × {plural(wanted.samples, 'sample')}"
+        f" × {plural(len(models), 'model')}, on {plural(replicas, 'replica')}"
     )
 
 
