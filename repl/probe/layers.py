@@ -7,7 +7,7 @@ from rich.cells import cell_len
 
 from repl.probe.figure import MARKS, Figure, Row, Span, heat, level, nats_to_bits, piece_text, plural
 from repl.probe.options import bar
-from repl.probe.table import cut, table
+from repl.probe.table import cut, phrases, table
 from repl.readings import LensCell
 from repl.safe import visible_line
 
@@ -46,8 +46,8 @@ class Layers(Figure, frozen=True, kw_only=True):
         found: list[Row] = [(Span(f"≠ {visible_line(note)}", "warning"),) for note in self.notes]
         for start in range(0, len(self.pieces), count):
             found += [*self._block(range(start, min(start + count, len(self.pieces))), label), ()]
-        legend = f"= is the token that follows; each step of {MARKS[1:]} is 1.5 bits of KL(last || layer)"
-        return [*found, (Span(legend, "muted"),)]
+        legend = ("= the token that follows", f"each step of {MARKS[1:]} is 1.5 bits of KL(last || layer)")
+        return [*found, *phrases(legend, width, "muted")]
 
     def _block(self, places: range, label: int) -> list[Row]:
         def row(name: str, cells: Sequence[Span]) -> Row:
