@@ -177,10 +177,12 @@ class Nursery:
     async def _listen(self, line: socket.socket) -> None:
         """Hear of births and deaths until the cradle ends."""
         loop = asyncio.get_running_loop()
-        with contextlib.suppress(OSError):
-            while frame := await loop.sock_recv(line, LONGEST):
-                self._hear(msgspec.msgpack.decode(frame, type=Born | Died))
-        self._end()
+        try:
+            with contextlib.suppress(OSError):
+                while frame := await loop.sock_recv(line, LONGEST):
+                    self._hear(msgspec.msgpack.decode(frame, type=Born | Died))
+        finally:
+            self._end()  # cancelled, too: else who waits for a death would never hear of it
 
     def _hear(self, news: Born | Died) -> None:
         if isinstance(news, Born):

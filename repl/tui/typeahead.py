@@ -4,6 +4,7 @@ Until the app is drawn the terminal is in the mode of a shell: it echoes, and ma
 a line. ``TypeAhead`` changes that at once, before anything slow is imported.
 """
 
+import contextlib
 import os
 import select
 import sys
@@ -37,7 +38,8 @@ class TypeAhead:
         self.typed = typed.decode(errors="ignore").replace("\n", "\r")
 
     def give_back(self) -> None:
-        """Put the terminal back into the mode it was in; once is enough."""
+        """Put the terminal back into the mode it was in; once is enough. One that has gone needs nothing."""
         if self._fd is not None and self._before is not None:
-            termios.tcsetattr(self._fd, termios.TCSANOW, self._before)
+            with contextlib.suppress(termios.error):
+                termios.tcsetattr(self._fd, termios.TCSANOW, self._before)
             self._before = None

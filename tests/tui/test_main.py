@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -51,3 +52,13 @@ async def test_sigterm_leaves_with_its_code_and_tells_what_went_wrong_at_the_end
     said = capsys.readouterr().err
     assert "multigpu-repl: the record cannot be written: ␛[31mdisk full" in said
     assert "multigpu-repl: free some space" in said
+
+
+def test_a_terminal_that_has_gone_is_not_put_back(monkeypatch):
+    ours, theirs = os.openpty()
+    with os.fdopen(theirs) as terminal:
+        monkeypatch.setattr(sys, "__stdin__", terminal)
+        keys = TypeAhead()
+        keys.take()
+        os.close(ours)
+        keys.give_back()  # as when its window was closed: what follows it, ending the replicas, must happen
