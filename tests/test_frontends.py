@@ -220,7 +220,7 @@ async def test_mistakes_are_explained_and_nothing_ends(front: Front) -> None:
 
 async def test_tables_and_help(front: Front) -> None:
     await front.type("/help")
-    await front.shows("/export")
+    await front.shows("/compare")
     await front.type("/help retry")
     await front.shows("/retry")
     await front.type("/models")
