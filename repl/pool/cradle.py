@@ -7,9 +7,11 @@ that a forked child finds its libraries in a state as good as new.
 
 import contextlib
 import os
+import select
 import signal
 import socket
 import sys
+import traceback
 
 import msgspec
 
@@ -52,7 +54,7 @@ def main() -> None:
     signal.set_wakeup_fd(wake)
     signal.signal(signal.SIGCHLD, lambda number, frame: None)
     while True:
-        ready = _ready(line.fileno(), woken)
+        ready, _, _ = select.select([line.fileno(), woken], (), ())
         if woken in ready:
             os.read(woken, 1 << 10)
             _bury(line)
@@ -60,34 +62,34 @@ def main() -> None:
             frame, descriptors, _, _ = socket.recv_fds(line, LONGEST, 2)
             if not frame:
                 os._exit(0)
-            _bear(line, msgspec.msgpack.decode(frame, type=Birth), *descriptors)
+            birth = msgspec.msgpack.decode(frame, type=Birth)
+            if _bear(line, birth, *descriptors) == 0:
+                os.close(woken)
+                os.close(wake)
+                _become(birth, *descriptors)
 
 
-def _ready(*descriptors: int) -> list[int]:
-    import select
-
-    return select.select(descriptors, (), ())[0]
-
-
-def _bear(line: socket.socket, birth: Birth, channel: int, output: int) -> None:
+def _bear(line: socket.socket, birth: Birth, channel: int, output: int) -> int:
+    """Fork: returns 0 in the child."""
     # What is missing or broken is the child's to explain, when it loads its model.
     with contextlib.suppress(Exception):
         registry.find(birth.backend).preload()  # type: ignore[attr-defined]
     pid = os.fork()
     if pid == 0:
-        _become(line, birth, channel, output)
-    os.close(channel)
-    os.close(output)
-    line.sendall(msgspec.msgpack.encode(Born(pid)))
-
-
-def _become(line: socket.socket, birth: Birth, channel: int, output: int) -> None:
-    """Turn from a copy of the cradle into a replica; does not return."""
-    cradle = os.getppid()
-    try:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         line.close()
+        return pid
+    os.close(channel)
+    os.close(output)
+    line.sendall(msgspec.msgpack.encode(Born(pid)))
+    return pid
+
+
+def _become(birth: Birth, channel: int, output: int) -> None:
+    """Turn from a copy of the cradle into a replica; does not return."""
+    cradle = os.getppid()
+    try:
         os.setsid()
         os.dup2(output, 1)
         os.dup2(output, 2)
@@ -95,6 +97,9 @@ def _become(line: socket.socket, birth: Birth, channel: int, output: int) -> Non
         os.environ.clear()
         os.environ.update(birth.environment)
         worker.run(channel, cradle)
+    except BaseException:  # its last words; Python's own would go on into the cradle's loop
+        traceback.print_exc()
+        sys.stderr.flush()
     finally:
         os._exit(1)
 

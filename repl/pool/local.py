@@ -43,6 +43,10 @@ class LocalProcess:
         return self._output.lines
 
 
+SPEECH = {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8:backslashreplace"}
+"""Makes what a process writes come at once, whatever it is; read when Python starts."""
+
+
 def environment(plan: ReplicaPlan) -> dict[str, str]:
     """The child's environment: its own devices alone, its share of threads, set before torch is imported."""
     env = dict(os.environ)
@@ -51,9 +55,7 @@ def environment(plan: ReplicaPlan) -> dict[str, str]:
     env["CUDA_VISIBLE_DEVICES"] = ",".join(visible[n] if n < len(visible) else str(n) for n in own)
     threads = str(plan.threads)
     env.update(OMP_NUM_THREADS=threads, MKL_NUM_THREADS=threads, OPENBLAS_NUM_THREADS=threads)
-    env.update(
-        TOKENIZERS_PARALLELISM="false", PYTHONUNBUFFERED="1", PYTHONIOENCODING="utf-8:backslashreplace"
-    )
+    env.update(TOKENIZERS_PARALLELISM="false", **SPEECH)
     return env
 
 

@@ -20,7 +20,7 @@ import msgspec
 
 from backends import registry
 from repl.pool.cradle import LONGEST, Birth, Born, Died
-from repl.pool.local import attach, environment, launch
+from repl.pool.local import SPEECH, attach, environment, launch
 from repl.pool.output import Output
 from repl.pool.plan import ReplicaPlan
 from repl.pool.process import Process
@@ -158,7 +158,7 @@ class Nursery:
         """Start the cradle."""
         ours, theirs = socket.socketpair(type=socket.SOCK_SEQPACKET)
         one = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-        quiet = {"CUDA_VISIBLE_DEVICES": "", "TOKENIZERS_PARALLELISM": "false"}
+        quiet = {"CUDA_VISIBLE_DEVICES": "", "TOKENIZERS_PARALLELISM": "false", **SPEECH}
         self._cradle = subprocess.Popen(  # noqa: S603
             [sys.executable, *CRADLE, str(theirs.fileno()), str(os.getpid())],
             stdin=subprocess.DEVNULL,

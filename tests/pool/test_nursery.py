@@ -7,6 +7,7 @@ import select
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import msgspec
 import psutil
@@ -122,6 +123,25 @@ async def test_last_words_of_a_forked_replica_are_kept(capfd, monkeypatch):
         assert "SIGABRT" in end.error.message
         assert "_run_module_as_main" in end.error.detail
     assert capfd.readouterr() == ("", "")
+
+
+async def test_a_fault_on_the_way_to_the_load_is_told_and_not_swallowed(capfd):
+    (plan,) = plans(1)
+    nowhere = msgspec.structs.replace(plan, cores=(1 << 14,))
+    limits = Limits(deaths=1)
+    async with Nursery() as nursery, Coordinator([nowhere], limits=limits, launch=nursery.launch) as pool:
+        end = await pool.submit(ask("x")).wait()
+    assert isinstance(end, Failed)
+    assert "sched_setaffinity" in end.error.detail
+    assert "Invalid argument" in end.error.detail
+    assert capfd.readouterr() == ("", "")
+
+
+async def test_a_forked_replica_has_no_descriptors_of_the_cradle(pool):
+    for pid in pids(pool):
+        kinds = [str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()]
+        assert sum(kind.startswith("pipe:") for kind in kinds) == 2, kinds  # what it writes, twice
+        assert sum(kind.startswith("socket:") for kind in kinds) == 1, kinds
 
 
 async def test_killing_what_has_died_before_that_is_heard_is_harmless():
