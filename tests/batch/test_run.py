@@ -62,10 +62,14 @@ def place(tmp_path: Path) -> Place:
 def until(holds: Callable[[], bool], process: "subprocess.Popen[bytes]") -> None:
     """Wait for something another process does."""
     deadline = time.monotonic() + 30
-    while not holds():
-        assert process.poll() is None, "the run ended early"
-        assert time.monotonic() < deadline, "it never came to that"
-        time.sleep(0.01)
+    try:
+        while not holds():
+            assert process.poll() is None, "the run ended early"
+            assert time.monotonic() < deadline, "it never came to that"
+            time.sleep(0.01)
+    except BaseException:
+        process.kill()  # else the test would wait for it when it fails
+        raise
 
 
 def same(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
