@@ -9,8 +9,9 @@ import importlib
 from pathlib import Path
 from typing import ClassVar
 
-from backends.base import BackendError, Engine, Progress, Requirement
+from backends.base import Engine, Progress, Requirement
 from backends.ctranslate2 import folders
+from backends.faults import package_needed
 from repl.messages import ModelSpec
 from repl.params import Support, SupportTable
 
@@ -66,14 +67,7 @@ class CTranslate2:
     def load(cls, model: ModelSpec, device: str, threads: int, progress: Progress) -> Engine:
         """See ``Backend.load``."""
         progress("libraries", None)
-        try:
+        with package_needed(model.name, _INSTALL):
             loader = importlib.import_module("backends.ctranslate2.load")
-        except ImportError as error:
-            raise BackendError(
-                "missing_package",
-                f"model '{model.name}' needs a package that is not installed: {error.name or error}",
-                _INSTALL,
-                str(error),
-            ) from error
         engine: Engine = loader.load(model, device, threads, progress)
         return engine

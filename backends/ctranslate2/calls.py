@@ -8,12 +8,12 @@ from typing import Any
 from backends.base import BackendError
 from backends.ctranslate2.asked import Reader
 from backends.ctranslate2.choice import Chooser
-from backends.ctranslate2.errors import while_generating
 from backends.ctranslate2.library import Feed, Found, Library, Search
 from backends.ctranslate2.member import Member, Way
 from backends.ctranslate2.rows import Row
 from backends.ctranslate2.tokens import Token
 from backends.ctranslate2.watching import Guide, Stream, Watcher
+from backends.faults import while_generating
 from repl.messages import Event, Failed
 
 AHEAD = 32
@@ -165,5 +165,5 @@ class Call:
     def fail(self, member: Member, error: Exception) -> None:
         """A request cannot be gone on with; the others do not notice."""
         member.dropped = True
-        told = while_generating(error, member.hypotheses, member.length)
+        told = while_generating(error, "CTranslate2", member.hypotheses, member.length)
         self._told.put([Failed(id=member.request.id, error=told.error)])

@@ -16,10 +16,10 @@ from torch import Tensor
 from backends import noise
 from backends.base import BackendError
 from backends.ctranslate2.asked import Reader
-from backends.ctranslate2.errors import not_a_number
 from backends.ctranslate2.rows import Row
 from backends.ctranslate2.tokens import Token
 from backends.cut import Cut
+from backends.fairseq.errors import not_a_number
 from repl.params import Params
 
 _IMPOSSIBLE = float("-inf")

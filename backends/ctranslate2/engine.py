@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from backends.ctranslate2.asked import Reader
 from backends.ctranslate2.calls import Call
 from backends.ctranslate2.choice import Chooser
-from backends.ctranslate2.errors import while_generating
 from backends.ctranslate2.library import Feed, Library, Search
 from backends.ctranslate2.member import Member
 from backends.ctranslate2.plan import Plan
 from backends.ctranslate2.waiting import Waiting
+from backends.faults import while_generating
 from backends.outbox import Outbox
 from repl.messages import Capabilities, Event, Failed, Request
 
@@ -83,7 +83,7 @@ class CTranslate2Engine:
             try:
                 self._outbox.put(self._taken(request))
             except Exception as error:
-                told = while_generating(error, request.params.beam, 0)
+                told = while_generating(error, "CTranslate2", request.params.beam, 0)
                 self._outbox.put([Failed(id=request.id, error=told.error)])
 
     def _taken(self, request: Request) -> list[Event]:
@@ -124,6 +124,6 @@ class CTranslate2Engine:
         events: list[Event] = []
         for member in members:
             member.dropped = True
-            told = while_generating(error, member.hypotheses, member.length)
+            told = while_generating(error, "CTranslate2", member.hypotheses, member.length)
             events.append(Failed(id=member.request.id, error=told.error))
         return events

@@ -13,11 +13,11 @@ from backends.base import BackendError, Progress
 from backends.ctranslate2 import cache, folders, options
 from backends.ctranslate2.asked import Reader
 from backends.ctranslate2.engine import CTranslate2Engine
-from backends.ctranslate2.errors import first_line, is_out_of_memory
 from backends.ctranslate2.library import Library
 from backends.ctranslate2.opened import Opened
 from backends.ctranslate2.options import Options
 from backends.fairseq import files
+from backends.faults import first_line, is_out_of_memory
 from repl.messages import Capabilities, ModelSpec
 from repl.paths import cache_dir
 

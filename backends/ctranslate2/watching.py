@@ -5,9 +5,9 @@ An exception cannot pass through the library, so it is kept, and everything stop
 
 from typing import TYPE_CHECKING, Any
 
-from backends.ctranslate2.errors import not_a_number
 from backends.ctranslate2.library import as_array
 from backends.ctranslate2.tokens import Token
+from backends.fairseq.errors import not_a_number
 
 if TYPE_CHECKING:
     from backends.ctranslate2.calls import Call

@@ -9,8 +9,9 @@ import importlib
 from pathlib import Path
 from typing import ClassVar
 
-from backends.base import BackendError, Engine, Progress, Requirement
+from backends.base import Engine, Progress, Requirement
 from backends.fairseq import files
+from backends.faults import package_needed
 from repl.messages import ModelSpec
 from repl.params import Support, SupportTable
 
@@ -72,7 +73,7 @@ class Fairseq:
     @classmethod
     def preload(cls) -> None:
         """See ``Backend``."""
-        importlib.import_module("backends.fairseq.compat").load()
+        importlib.import_module("backends.fairseq.compat").load()  # before all that imports fairseq
         importlib.import_module("backends.fairseq.engine")
 
     @classmethod
@@ -84,15 +85,9 @@ class Fairseq:
     def load(cls, model: ModelSpec, device: str, threads: int, progress: Progress) -> Engine:
         """See ``Backend.load``."""
         progress("libraries", None)
-        try:
-            importlib.import_module("backends.fairseq.compat").load()  # before all that imports fairseq
-            loader = importlib.import_module("backends.fairseq.engine")
-            engine: Engine = loader.load(model, device, threads, progress)
-        except ImportError as error:
-            raise BackendError(
-                "missing_package",
-                f"model '{model.name}' needs a package that is not installed: {error.name or error}",
-                _INSTALL,
-                str(error),
-            ) from error
+        with package_needed(model.name, _INSTALL):
+            cls.preload()
+            engine: Engine = importlib.import_module("backends.fairseq.engine").load(
+                model, device, threads, progress
+            )
         return engine

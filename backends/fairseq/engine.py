@@ -9,13 +9,13 @@ import torch
 from backends.base import BackendError, Progress
 from backends.fairseq import load as loading
 from backends.fairseq.batch import Batch
-from backends.fairseq.errors import while_generating
 from backends.fairseq.load import Model
 from backends.fairseq.member import Member
 from backends.fairseq.probe import Probe
 from backends.fairseq.scoring import score
 from backends.fairseq.tokenizing import tokenize
 from backends.fairseq.waiting import Waiting
+from backends.faults import while_generating
 from backends.outbox import Outbox
 from repl.messages import Capabilities, Event, Failed, Finished, ModelSpec, Request
 from repl.params import Params
@@ -131,7 +131,7 @@ class FairseqEngine:
                 else:
                     self._lookups.append((request, self._answering(request)))
             except Exception as error:
-                told = while_generating(error, request.params.beam, 0)
+                told = while_generating(error, "fairseq", request.params.beam, 0)
                 events.append(Failed(id=request.id, error=told.error))
         return events
 
@@ -154,7 +154,11 @@ class FairseqEngine:
         except Exception as error:
             self._lookups.popleft()
             self._release()
-            return [Failed(id=request.id, error=while_generating(error, 1, self._model.max_target).error)]
+            return [
+                Failed(
+                    id=request.id, error=while_generating(error, "fairseq", 1, self._model.max_target).error
+                )
+            ]
         if isinstance(events[-1], Finished):
             self._lookups.popleft()
         return events
@@ -175,7 +179,9 @@ class FairseqEngine:
                 member.again()
                 self._waiting.add(member)
             return []
-        return [Failed(id=m.request.id, error=while_generating(error, *m.size).error) for m in members]
+        return [
+            Failed(id=m.request.id, error=while_generating(error, "fairseq", *m.size).error) for m in members
+        ]
 
     def _release(self) -> None:
         if self._model.device.type == "cuda":

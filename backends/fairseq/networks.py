@@ -11,7 +11,7 @@ from fairseq.models.transformer import TransformerDecoderBase
 
 from backends.base import BackendError
 from backends.fairseq import safe_load
-from backends.fairseq.errors import first_line, is_out_of_memory
+from backends.faults import first_line, is_out_of_memory
 from repl.messages import ModelSpec
 
 _SLACK = 1 << 28

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from backends import fingerprint
 from backends.base import BackendError
-from backends.fairseq.errors import first_line
+from backends.faults import first_line
 from repl.messages import ModelSpec
 
 

@@ -22,7 +22,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from backends.fairseq.errors import first_line, is_out_of_memory
+from backends.faults import first_line, is_out_of_memory
 
 _trusting: ContextVar[bool] = ContextVar("fairseq checkpoint trusted", default=False)
 

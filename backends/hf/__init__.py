@@ -10,7 +10,8 @@ import json
 from pathlib import Path
 from typing import ClassVar
 
-from backends.base import BackendError, Engine, Progress, Requirement
+from backends.base import Engine, Progress, Requirement
+from backends.faults import package_needed
 from repl.messages import ModelSpec
 from repl.params import Support, SupportTable
 
@@ -88,14 +89,7 @@ class HuggingFace:
     def load(cls, model: ModelSpec, device: str, threads: int, progress: Progress) -> Engine:
         """See ``Backend.load``."""
         progress("libraries", None)
-        try:
+        with package_needed(model.name, _INSTALL):
             loader = importlib.import_module("backends.hf.load")
-        except ImportError as error:
-            raise BackendError(
-                "missing_package",
-                f"model '{model.name}' needs a package that is not installed: {error.name or error}",
-                _INSTALL,
-                str(error),
-            ) from error
         engine: Engine = loader.load(model, device, threads, progress)
         return engine

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from backends.faults import is_out_of_memory
 from backends.hf import sampling
 from backends.hf.answer import Answer, Row
 from backends.hf.causal import CausalRows
-from backends.hf.errors import is_out_of_memory
 from backends.hf.events import no_token_left, not_a_number
 from backends.hf.prefixes import PrefixStore
 from backends.hf.rows import Rows

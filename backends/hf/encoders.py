@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from backends.base import BackendError
-from backends.hf.errors import is_out_of_memory, while_generating
+from backends.faults import is_out_of_memory
+from backends.hf.errors import while_generating
 from backends.hf.rows import accepted, integers
 from backends.hf.text import Codec
 from backends.hf.tokenizing import tokenize

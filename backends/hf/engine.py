@@ -13,13 +13,14 @@ import msgspec
 import torch
 
 from backends.base import BackendError
+from backends.faults import is_out_of_memory
 from backends.hf import memory
 from backends.hf.answer import Answer
 from backends.hf.attention import Attentive
 from backends.hf.batch import Batch
 from backends.hf.beams import BeamSearch
 from backends.hf.causal import CausalRows
-from backends.hf.errors import is_out_of_memory, while_generating
+from backends.hf.errors import while_generating
 from backends.hf.lens import Looking
 from backends.hf.memory import Demand
 from backends.hf.model import Model

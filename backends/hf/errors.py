@@ -2,26 +2,16 @@
 
 from pathlib import Path
 
-import torch
-
 from backends.base import BackendError
+from backends.faults import first_line, is_out_of_memory
 from repl.messages import Error
-
-_OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a device or the machine ran out of memory; on a CPU torch says so in a plain RuntimeError."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _OUT_OF_MEMORY)
 
 
 def while_loading(error: Exception, name: str, path: str, device: str) -> BackendError:
     """What went wrong while model ``name`` was loaded from ``path``."""
     if isinstance(error, BackendError):
         return error
-    text = _first_line(error)
+    text = first_line(error)
     if is_out_of_memory(error):
         return BackendError(
             "out_of_memory",
@@ -74,11 +64,7 @@ def while_generating(error: Exception, rows: int, length: int) -> Error:
         )
     return Error(
         kind="internal",
-        message=f"the model failed: {type(error).__name__}: {_first_line(error)}",
+        message=f"the model failed: {type(error).__name__}: {first_line(error)}",
         hint="/retry tries once more; if it happens again, /restart loads the replica anew",
         detail=str(error),
     )
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

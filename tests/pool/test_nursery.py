@@ -137,9 +137,13 @@ async def test_a_fault_on_the_way_to_the_load_is_told_and_not_swallowed(capfd):
     assert capfd.readouterr() == ("", "")
 
 
+def open_descriptors(pid):
+    return [str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()]
+
+
 async def test_a_forked_replica_has_no_descriptors_of_the_cradle(pool):
     for pid in pids(pool):
-        kinds = [str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()]
+        kinds = open_descriptors(pid)
         assert sum(kind.startswith("pipe:") for kind in kinds) == 2, kinds  # what it writes, twice
         assert sum(kind.startswith("socket:") for kind in kinds) == 1, kinds
 
