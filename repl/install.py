@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from repl import exits
-from repl.params import nearest
+from repl.spelling import nearest
 
 FAIRSEQ = "0.12.2"
 TORCH = "2.13.0"

@@ -2,7 +2,20 @@
 
 import pytest
 
-from repl.params import ParamError, check, parameter, parse
+from repl.params import (
+    PARAMETERS,
+    ParamError,
+    Params,
+    Support,
+    bias,
+    changed,
+    check,
+    parameter,
+    parse,
+    resolve,
+    token_id,
+    unsupported,
+)
 
 
 def test_a_switch_may_be_what_yaml_reads_out_of_it() -> None:
@@ -24,3 +37,46 @@ def test_a_language_is_a_text() -> None:
 def test_phrases_are_separated_by_commas() -> None:
     assert parse("constraints", "red house,blue\\tcar") == ("red house", "blue\tcar")
     assert parse("constraints", "none") == ()
+
+
+def test_a_number_is_what_its_parameter_counts_in() -> None:
+    assert [repr(check("max_new", value)) for value in (5, 5.0, 1e2)] == ["5", "5", "100"]
+    assert repr(check("temperature", 1)) == "1.0"
+    for name, wrong in [
+        ("max_new", 1.5), ("max_new", 0), ("max_new", True), ("max_new", "5"), ("top_p", 0), ("top_p", 1.01),
+        ("temperature", float("nan")), ("temperature", float("inf")), ("top_k", float("inf")),
+        ("seed", 2**63), ("beam", None),
+    ]:  # fmt: skip
+        with pytest.raises(ParamError, match=f"{name} = .* is not allowed: it must be a"):
+            check(name, wrong)
+
+
+def test_tokens_and_biases_are_told_by_their_look() -> None:
+    assert parse("ban", "the,#50256") == ("the", "#50256")
+    assert check("logit_bias", {"the": 2, "#5": -0.5}) == ("the=2", "#5=-0.5")
+    assert bias("a=b=2.5") == ("a=b", 2.5)
+    assert [token_id(word) for word in ("#50256", "#", "#5x", "50256", "#٣")] == [50256] + [None] * 4
+    for name, wrong in [
+        ("ban", "#"),
+        ("ban", "#5x"),
+        ("logit_bias", "the"),
+        ("logit_bias", "the=nan"),
+        ("ban", [""]),
+    ]:
+        with pytest.raises(ParamError, match=f"{name} = .* is not allowed: it must be word"):
+            check(name, wrong)
+
+
+def test_layers_lie_over_the_built_in_values() -> None:
+    params = resolve({"beam": 4, "n": 2}, {"n": 1.0, "stop": "x"})
+    assert (params.beam, params.n, params.stop, params.max_new) == (4, 1, ("x",), Params().max_new)
+    assert changed(params) == {"beam": 4, "stop": ("x",)}
+    table = {"beam": Support("exact"), "stop": Support("none")}
+    assert unsupported(params, table) == ["stop"]
+    assert unsupported(params, {}) == ["beam", "stop"]
+
+
+def test_every_name_has_a_description_and_an_allowed_built_in_value() -> None:
+    assert list(PARAMETERS) == list(Params.__struct_fields__)
+    for name, known in PARAMETERS.items():
+        assert check(name, known.default) == known.default and known.help

@@ -9,7 +9,8 @@ from collections.abc import AsyncIterable, AsyncIterator
 import msgspec
 
 from repl.messages import Error
-from repl.params import ParamError, Value, check, nearest, parameter
+from repl.params import ParamError, Value, check, parameter
+from repl.spelling import nearest
 from repl.streams import Line
 
 

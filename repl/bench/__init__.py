@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from repl import exits
 from repl.bench.errors import BenchError
-from repl.params import nearest
+from repl.spelling import nearest
 
 if TYPE_CHECKING:
     from repl.bench.report import Report

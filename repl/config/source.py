@@ -14,7 +14,7 @@ import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from repl.config.models import ConfigError
-from repl.params import nearest
+from repl.spelling import nearest
 
 MAX_BYTES = 256 << 10
 MAX_DEPTH = 20

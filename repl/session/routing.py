@@ -10,8 +10,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from repl.params import nearest
 from repl.session.errors import InputError
+from repl.spelling import nearest
 
 LONGEST_LINE = 1 << 20
 """Bytes of UTF-8."""

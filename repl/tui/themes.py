@@ -47,8 +47,8 @@ def choose(wanted: str | None, known: Collection[str]) -> tuple[str, Notice | No
     """The theme to begin with, and what to say where ``wanted`` is not known."""
     if wanted is None or wanted in known:
         return wanted or DARK.name, None
-    from repl.params import nearest
     from repl.session.frontend import Notice
+    from repl.spelling import nearest
 
     near = nearest(wanted, known)
     hint = f"did you mean {near}? " if near else ""

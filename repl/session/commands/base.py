@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from repl.params import nearest
 from repl.session.errors import InputError
 from repl.session.exchange import Exchange
 from repl.session.frontend import FrontEnd, Notice
+from repl.spelling import nearest
 
 if TYPE_CHECKING:
     from repl.session.session import Session

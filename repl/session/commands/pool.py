@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 from repl.config import ConfigError
 from repl.config.schema import device as named_device
 from repl.devices import place
-from repl.params import nearest
 from repl.pool import Refused, ReplicaStatus
 from repl.pool.metrics import Histogram
 from repl.session import routing
 from repl.session.commands.base import Command, one_model, say
 from repl.session.errors import InputError
 from repl.session.frontend import FrontEnd, Table
+from repl.spelling import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from repl.params import nearest
 from repl.session import routing
 from repl.session.commands import answers, models, pool, probing, records, screen, settings
 from repl.session.commands.base import Command, Completion, Offer
 from repl.session.errors import InputError
 from repl.session.frontend import FrontEnd, Table, Text
 from repl.session.keeping import Keeping
+from repl.spelling import nearest
 
 if TYPE_CHECKING:
     from repl.session.session import Session

@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from repl.params import nearest
 from repl.session.commands.base import Command, say
 from repl.session.errors import InputError
 from repl.session.frontend import FrontEnd
+from repl.spelling import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

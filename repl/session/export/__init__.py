@@ -11,11 +11,11 @@ from typing import Any
 
 import msgspec
 
-from repl.params import nearest
 from repl.probe.figure import Figure
 from repl.session.errors import InputError
 from repl.session.exchange import Exchange
 from repl.session.export import html, jsonl, lmeval, markdown, openai, parquet
+from repl.spelling import nearest
 
 PAGES: dict[str, Callable[[Sequence[Exchange], Sequence[Figure]], str]] = {
     ".md": markdown.render,

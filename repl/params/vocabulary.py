@@ -1,11 +1,6 @@
-"""One parameter vocabulary, and what each backend makes of it.
+"""The names of the vocabulary: what each holds, its range and its built-in value."""
 
-Front ends and configuration speak these names only. A backend declares how it supports each one
-(``Support``); a value that it cannot honour is an error or a visible mark, never silently dropped.
-"""
-
-import difflib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
@@ -69,7 +64,8 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def default(self) -> Value:
         """The built-in value."""
-        return getattr(Params(), self.name)  # type: ignore[no-any-return]
+        value: Value = getattr(Params(), self.name)
+        return value
 
     def allowed(self) -> str:
         """The allowed values in words."""
@@ -248,150 +244,3 @@ PARAMETERS: Mapping[str, Parameter] = {
         ),
     )
 }
-
-
-def token_id(word: str) -> int | None:
-    """The id that ``#50256`` stands for; None for a word."""
-    digits = word.removeprefix("#")
-    return int(digits) if digits != word and digits.isascii() and digits.isdigit() else None
-
-
-def bias(item: str) -> tuple[str, float]:
-    """The word and the number of ``word=2.5``; ``ValueError`` for anything else."""
-    word, _, amount = item.rpartition("=")
-    value = float(amount)
-    if not word or value != value or abs(value) == float("inf"):
-        raise ValueError(item)
-    return word, value
-
-
-def _is_bias(item: str) -> bool:
-    try:
-        bias(item)
-    except ValueError:
-        return False
-    return True
-
-
-_WELL_FORMED: Mapping[str, Callable[[str], bool]] = {
-    "strings": bool,
-    "tokens": lambda item: item != "#" and (not item.startswith("#") or token_id(item) is not None),
-    "biases": _is_bias,
-}
-TEXTS = tuple(_WELL_FORMED)
-"""The kinds that hold several texts."""
-
-
-class ParamError(ValueError):
-    """A name or a value outside the vocabulary; the message says what is allowed."""
-
-
-def parameter(name: str) -> Parameter:
-    """The named parameter; ``ParamError`` names the nearest one."""
-    key = name.strip().lower().replace("-", "_")
-    if key in PARAMETERS:
-        return PARAMETERS[key]
-    near = nearest(key, PARAMETERS)
-    hint = f"did you mean '{near}'?" if near else "known are " + ", ".join(PARAMETERS)
-    raise ParamError(f"unknown parameter '{name}': {hint}")
-
-
-def check(name: str, value: object) -> Value:
-    """``value`` as the type and in the range of ``name``; accepts what YAML or a caller holds."""
-    p = parameter(name)
-    if value is None and p.optional:
-        return None
-    fault = ParamError(f"{p.name} = {value!r} is not allowed: it must be {p.allowed()}")
-    if p.kind in TEXTS:
-        if p.kind == "biases" and isinstance(value, dict):
-            value = [f"{word}={amount}" for word, amount in value.items()]
-        items = [value] if isinstance(value, str) else value
-        if not isinstance(items, list | tuple) or not all(isinstance(s, str) and s for s in items):
-            raise fault
-        if not all(_WELL_FORMED[p.kind](item) for item in items):
-            raise fault
-        return tuple(items)
-    if p.kind == "choice":
-        text = str(value)
-        if isinstance(value, bool):  # which YAML reads out of a bare `off` or `on`
-            text = "on" if value else "off"
-        if text not in p.choices:
-            raise fault
-        return text
-    if p.kind == "text":
-        if not isinstance(value, str) or not value.strip():
-            raise fault
-        return value.strip()
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise fault
-    if p.kind == "int":
-        if value != value // 1:
-            raise fault
-        value = int(value)
-    else:
-        value = float(value)
-    below = p.low is not None and (value < p.low or (p.low_open and value == p.low))
-    if value != value or below or (p.high is not None and value > p.high):
-        raise fault
-    return value
-
-
-def parse(name: str, text: str) -> Value:
-    """The value of ``name`` as typed by a user."""
-    p = parameter(name)
-    text = text.strip()
-    if p.kind == "choice":
-        return check(name, text.lower())
-    if text.lower() == "none" and (p.optional or p.kind in TEXTS):
-        return None if p.optional else ()
-    if p.kind == "text":
-        return check(name, text)
-    if p.kind in TEXTS:
-        parts = [part.replace("\\n", "\n").replace("\\t", "\t") for part in text.split(",")]
-        return check(name, [part for part in parts if part])
-    try:
-        number: float = int(text) if p.kind == "int" else float(text)
-    except ValueError:
-        raise ParamError(f"{p.name} = '{text}' is not allowed: it must be {p.allowed()}") from None
-    return check(name, number)
-
-
-def resolve(*layers: Mapping[str, Value]) -> Params:
-    """Built-in defaults overlaid by each layer in turn (model defaults, then the user's settings)."""
-    merged: dict[str, object] = {}
-    for layer in layers:
-        merged.update({k: check(k, v) for k, v in layer.items()})
-    return Params(**merged)  # type: ignore[arg-type]
-
-
-def changed(params: Params) -> dict[str, Value]:
-    """The parameters whose value is not the built-in default."""
-    defaults = Params()
-    return {n: getattr(params, n) for n in PARAMETERS if getattr(params, n) != getattr(defaults, n)}
-
-
-class Support(msgspec.Struct, frozen=True):
-    """How a backend honours one parameter."""
-
-    level: Literal["exact", "differs", "none"]
-    native: str = ""
-    """The backend's own name and rule."""
-    note: str = ""
-    """Where the meaning differs."""
-
-
-SupportTable = Mapping[str, Support]
-
-
-def unsupported(params: Params, table: SupportTable) -> list[str]:
-    """Names set away from their default that a backend cannot honour."""
-    return [n for n in changed(params) if table.get(n, Support("none")).level == "none"]
-
-
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The closest of ``known`` to ``word``, else the only one that begins with it; None without either."""
-    names = list(known)
-    if close := difflib.get_close_matches(word, names, n=1):
-        return close[0]
-    begun = [name for name in names if word and name.startswith(word)]
-    return begun[0] if len(begun) == 1 else None

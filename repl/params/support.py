@@ -1,0 +1,27 @@
+"""What a backend makes of the vocabulary."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+from repl.params.checking import changed
+from repl.params.vocabulary import Params
+
+
+class Support(msgspec.Struct, frozen=True):
+    """How a backend honours one parameter."""
+
+    level: Literal["exact", "differs", "none"]
+    native: str = ""
+    """The backend's own name and rule."""
+    note: str = ""
+    """Where the meaning differs."""
+
+
+SupportTable = Mapping[str, Support]
+
+
+def unsupported(params: Params, table: SupportTable) -> list[str]:
+    """Names set away from their default that a backend cannot honour."""
+    return [n for n in changed(params) if table.get(n, Support("none")).level == "none"]
