@@ -14,8 +14,8 @@ from repl.session import export
 from repl.session.answer import Answer
 from repl.session.exchange import Identity
 from repl.session.store import Store
+from tests.session.recording import exchange
 from tests.session.support import step
-from tests.session.test_store import exchange
 
 PAGE = (Path(__file__).parents[2] / "docs" / "records.md").read_text()
 

@@ -12,8 +12,8 @@ from repl.messages import Finished
 from repl.session.answer import Answer
 from repl.session.schema import MIGRATIONS
 from repl.session.store import Store
+from tests.session.recording import exchange
 from tests.session.support import step
-from tests.session.test_store import exchange
 
 
 def scored():

@@ -46,6 +46,20 @@ async def opened() -> AsyncIterator[Callable[..., Session]]:
 
 
 @pytest.fixture
+async def store_at() -> AsyncIterator[Callable[[Path | None], Store]]:
+    """Opens records, and closes them at the end."""
+    stores = []
+
+    def make(path: Path | None) -> Store:
+        stores.append(Store(path))
+        return stores[-1]
+
+    yield make
+    for store in stores:
+        await store.close()
+
+
+@pytest.fixture
 def screen() -> Screen:
     return Screen()
 
