@@ -7,9 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from repl.messages import ModelSpec, Request
+from repl.messages import ModelSpec, Request, Step
 from repl.params import Params
-from repl.pool import Coordinator, ReplicaPlan
+from repl.pool import Coordinator, Limits, ReplicaPlan
+from repl.pool.ticket import Ticket
+
+QUICK = Limits(backoff=0.01, deaths=3)
+"""What a test that loses replicas goes by."""
 
 
 class Gate:
@@ -54,3 +58,14 @@ async def until(pool: Coordinator, holds: Callable[[], bool]) -> None:
                 await changed.wait()
     finally:
         unwatch()
+
+
+async def steps(ticket: Ticket, count: int) -> list[str]:
+    """The text of the next ``count`` steps."""
+    texts: list[str] = []
+    async for event in ticket:
+        if isinstance(event, Step):
+            texts.append(event.text)
+            if len(texts) == count:
+                break
+    return texts
