@@ -77,6 +77,9 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=Tr
     interactive: bool = True
     """Whether a person waits for it; set by the coordinator from its priority, for engines that gather work
     before they begin."""
+    known: int = 0
+    """How many of ``prefix_ids`` the asker knows all about: their steps may come without any figures, and an
+    engine that still holds what they left need not read them."""
 
 
 class Started(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=True):

@@ -98,7 +98,7 @@ class Chooser:
         token.rank = int((raw > raw[token.id]).sum())
         token.entropy = float(torch.special.entr(raw.exp()).sum())
         token.top = _best(raw, row.request.params)
-        if row.request.distributions:
+        if row.request.distributions and len(row.tokens) >= row.request.known:
             token.distribution = raw.numpy().astype("<f4", copy=False).tobytes()
         return token
 

@@ -57,7 +57,15 @@ class Sentence:
         least = max(1, prompt.start + self.request.params.min_new)
         if self.matching:
             least = most
-        return Limits(prompt.start, len(prompt.forced), least, most, free=self.matching, breaks=prompt.breaks)
+        return Limits(
+            prompt.start,
+            len(prompt.forced),
+            least,
+            most,
+            free=self.matching,
+            breaks=prompt.breaks,
+            known=self.request.known,
+        )
 
 
 class Generation:

@@ -47,6 +47,12 @@ class Limits:
     """That end costs nothing."""
     breaks: frozenset[int] = frozenset()
     """The steps at which a language model's prompt has an end token, which must not end it."""
+    known: int = 0
+    """Number of tokens of the answer, from its first, whose distributions nobody asks for."""
+
+    def told(self, step: int) -> bool:
+        """Whether the distribution of a step is wanted, where any is."""
+        return step >= self.start + self.known
 
 
 @dataclass(frozen=True)
@@ -133,7 +139,8 @@ class Watched(Search):  # type: ignore[misc]
             step, lprobs, scores, prev_output_tokens, original_batch_idxs
         )
         if any(step >= self._watch.limits[sentence].start for sentence in self._ids):
-            distribution = figures.wire(raw) if self._watch.distributions else None
+            wanted = any(self._watch.limits[sentence].told(step) for sentence in self._ids)
+            distribution = figures.wire(raw) if self._watch.distributions and wanted else None
             self._extend(step, found[2].tolist(), self._figures(raw, lprobs, before, found), distribution)
         else:
             self._candidates = [[None] * found[0].shape[1] for _ in self._ids]
@@ -265,7 +272,7 @@ class Watched(Search):  # type: ignore[misc]
             forced = index < limits.forced
             nodes = []
             for beam, columns in zip(beams[place], candidates, strict=True):
-                whole = distribution(place * len(rows) + beam) if distribution else b""
+                whole = distribution(place * len(rows) + beam) if distribution and limits.told(step) else b""
                 nodes.append(grown(rows[beam], columns, forced, whole))
             self._candidates.append(list(nodes))
             totals = [columns[1] for columns in candidates]

@@ -26,7 +26,7 @@ from backends.hf.memory import Demand
 from backends.hf.model import Model
 from backends.hf.prefixes import PrefixStore
 from backends.hf.prompt import build
-from backends.hf.reading import Reading, Work, demand
+from backends.hf.reading import Reading, Work, demand, known_tokens
 from backends.hf.scoring import Scoring
 from backends.hf.tokenizing import tokenize
 from backends.outbox import Outbox
@@ -163,14 +163,14 @@ class HuggingFaceEngine:
         self._attentive.watch(work.request, work.prompt.ids)
         prefix = None
         if self._prefixes is not None and work.request.lane == "fast":
-            prefix = self._prefixes.find(work.prompt.ids)
+            prefix = self._prefixes.find([*work.prompt.ids, *known_tokens(work)])
         for reading in self._readings:
             if reading.takes(work, 0 if prefix else self._model.prefill_tokens):
                 reading.add(work)
                 return work.started()
         reading = Reading(self._model, [work], prefix)
         self._readings.append(reading)
-        return msgspec.structs.replace(work.started(), reused=reading.rows.length)
+        return msgspec.structs.replace(work.started(), reused=min(reading.rows.length, len(work.prompt.ids)))
 
     def _read(self) -> list[Event]:
         """Read from prompts, in turn, what one step allows."""

@@ -25,7 +25,8 @@ class Reading:
     """
 
     def __init__(self, model: Model, works: Sequence[Work], before: Snapshot | None = None) -> None:
-        """``before`` is what an earlier request left of the beginning of the only prompt."""
+        """``before`` is what an earlier request left of the beginning of the only prompt, and of ``known``
+        tokens after it."""
         self.works = list(works)
         self.rows: Rows = model.rows()
         self.logits: Tensor | None = None
@@ -41,7 +42,8 @@ class Reading:
         if before:
             assert isinstance(self.rows, CausalRows)
             self.rows.restore(before)
-            self._read = self.rows.length
+            self._read = min(self.rows.length, len(self._prompts[0]))
+            self.choices = sampling.bare(self._forced[: self.rows.length - self._read])
 
     @property
     def sources(self) -> list[int]:
@@ -108,9 +110,12 @@ class Reading:
 
     def advance(self, count: int) -> None:
         """Read ``count`` tokens, as ``part`` told them."""
-        if self._rest == 0:
+        at = len(self.choices)
+        if self._rest == 0 and at < len(known := known_tokens(self.works[0])):
+            choices, self.logits = sampling.skip(self.rows, known[at : at + count])
+            self.choices += choices
+        elif self._rest == 0:
             assert self.logits is not None
-            at = len(self.choices)
             choices, self.logits = sampling.force(
                 self.rows,
                 self.logits,
@@ -127,6 +132,11 @@ class Reading:
             assert isinstance(self.rows, CausalRows)
             self.logits = self.rows.read(self._prompts[0][self._read : self._read + count])
             self._read += count
+
+
+def known_tokens(work: Work) -> list[int]:
+    """The beginning of what is forced whose figures nobody asks for."""
+    return work.prompt.forced[: work.request.known] if isinstance(work, Answer) else []
 
 
 def demand(model: Model, work: Work) -> Demand:

@@ -13,6 +13,7 @@ from torch import Tensor
 from transformers import LogitsProcessorList
 
 from backends import noise
+from backends.hf import greatest
 from backends.hf.candidates import narrow
 from backends.hf.processors import Warp, apply, forbid, warpers
 from backends.hf.rows import Rows
@@ -29,7 +30,8 @@ class Choice(NamedTuple):
     """One token and what the model thought of it; log-probabilities in nats."""
 
     token: int
-    raw_lp: float
+    raw_lp: float | None
+    """None where nobody wants to know."""
     proc_lp: float | None
     """Of greedy rows under the processed distribution at temperature 1."""
     valid: bool = True
@@ -132,6 +134,18 @@ def force(
     return choices, before
 
 
+def skip(rows: Rows, tokens: Sequence[int]) -> tuple[list[Choice], Tensor]:
+    """Feed given tokens to the only row, without their figures; the logits ``[1, vocab]`` after the last."""
+    for start in range(0, len(tokens), _CHUNK):
+        after = rows.feed(tokens[start : start + _CHUNK])
+    return bare(tokens), after[-1:]
+
+
+def bare(tokens: Sequence[int]) -> list[Choice]:
+    """Given tokens of which nothing else is told."""
+    return [Choice(token, None, None) for token in tokens]
+
+
 def given(
     logits: Tensor,
     tokens: Sequence[int],
@@ -176,16 +190,16 @@ def examine(
     if len(asked) < len(logits):
         index = torch.tensor(asked, device=logits.device)
         logits, total, tokens = logits[index], total[index], tokens[index]
-    best = logits.topk(min(count, logits.shape[1]))
+    best, ids = greatest.topk(logits, min(count, logits.shape[1]))
     chosen = logits.gather(1, tokens[:, None])
-    rank = (best.values > chosen).sum(-1)
+    rank = (best > chosen).sum(-1)
     # Counting them all takes a CPU as long as the rest of this; a GPU would wait longer to learn if it must.
-    if logits.is_cuda or bool((rank == best.values.shape[1]).any()):
+    if logits.is_cuda or bool((rank == best.shape[1]).any()):
         rank = (logits > chosen).sum(-1)
     # H = -sum p (x - total) = total - sum p x; tokens at -inf have p = 0 and must not make it 0 * inf.
     finite = logits.clamp(min=torch.finfo(logits.dtype).min)
     entropy = total - torch.linalg.vecdot((logits - total[:, None]).exp(), finite)
-    columns = [rank[:, None], entropy[:, None], best.indices, best.values - total[:, None]]
+    columns = [rank[:, None], entropy[:, None], ids, best - total[:, None]]
     table = torch.cat([column.double() for column in columns], dim=1)
     found = {}
     for i, (place, nats, *pairs) in zip(asked, table.tolist(), strict=True):
@@ -203,7 +217,7 @@ def _draw(logits: Tensor, total: Tensor, rows: Sequence[Draws]) -> tuple[Tensor,
         for i in touched:
             logits[i] = apply(rows[i].processors, [rows[i].history], logits[i : i + 1])[0]
         total = logits.logsumexp(-1)
-    tokens = logits.argmax(-1)
+    tokens = greatest.argmax(logits)
     lps = logits.gather(1, tokens[:, None])[:, 0] - total
     for warp, members in _alike(rows).items():
         index = torch.tensor(members, device=logits.device)

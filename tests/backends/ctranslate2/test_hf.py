@@ -5,6 +5,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -202,6 +203,14 @@ class TestRandomModels:
         ours = both[0]
         left_out = ours._library.size < ours.capabilities.vocab_size
         assert any("left out" in note for note in ours.capabilities.notes) == left_out
+
+    def test_known_tokens_come_without_distributions(self, both: Any):
+        asked = request("the cat", distributions=True, max_new=3)
+        whole = ask(both[0], asked)
+        given = tuple(step.token for step in whole.steps[:2])
+        told = ask(both[0], msgspec.structs.replace(asked, prefix_ids=given, known=2))
+        assert [bool(step.distribution) for step in told.steps] == [False, False, True]
+        assert told.steps[2].token == whole.steps[2].token
 
     def test_distributions_sum_to_one(self, both: Any):
         told = ask(both[0], request("the cat", distributions=True, max_new=3))

@@ -207,6 +207,20 @@ def test_whole_distributions_come_where_they_are_asked_for(
     assert not any(step.distribution for step in plain.steps) and plain.started.prompt_pieces == ()
 
 
+def test_the_distributions_of_known_tokens_stay_where_they_are(
+    engine: FairseqEngine, causal: FairseqEngine
+) -> None:
+    for model in (engine, causal):
+        whole = Told(model, msgspec.structs.replace(request(FIRST), distributions=True))
+        given = tuple(whole.tokens[:2])
+        asked = msgspec.structs.replace(request(FIRST), distributions=True, prefix_ids=given, known=1)
+        told = Told(model, asked)
+        assert told.tokens == whole.tokens
+        assert [step.distribution for step in told.steps] == [
+            b"" if index < 1 else step.distribution for index, step in enumerate(whole.steps)
+        ]
+
+
 def test_distributions_are_sent_in_portions(engine: FairseqEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     portion = 3 * 4 * 24
     monkeypatch.setattr(outbox, "PORTION", portion)

@@ -128,6 +128,44 @@ def test_the_exact_lane_reads_everything_itself(fresh):
     assert ask(llama, FIRST, lane="exact").started.reused == 0
 
 
+def known(engine, tokens, many, **settings):
+    """What follows ``tokens`` of an answer to FIRST, the first ``many`` of which the asker knows."""
+    settings = {"max_new": len(tokens) + 1, "distributions": True, **settings}
+    return ask(engine, FIRST, prefix_ids=tuple(tokens), known=many, **settings)
+
+
+@pytest.mark.parametrize("many", [0, 1, 5, 6])
+@pytest.mark.parametrize("kind", KINDS)
+def test_known_tokens_come_bare_and_the_rest_as_ever(kind, many, fresh):
+    engine = fresh(kind)
+    tokens = [7, 11, 12, 13, 7, 20]
+    expected = known(engine, tokens, 0, logprobs=2)
+    heard = known(engine, tokens, many, logprobs=2)
+    assert heard.tokens == expected.tokens and heard.text == expected.text
+    for index, (step, other) in enumerate(zip(heard.steps, expected.steps, strict=True)):
+        if index < many:
+            assert (step.raw_lp, step.rank, step.distribution, step.top) == (None, None, b"", ())
+        else:
+            assert step.raw_lp == pytest.approx(other.raw_lp, abs=1e-4)
+            assert step.rank == other.rank and len(step.top) == 2
+            assert len(step.distribution) == len(other.distribution) > 0
+        assert (step.forced, step.piece, step.text) == (other.forced, other.piece, other.text)
+
+
+def test_known_tokens_are_not_read_again(fresh, monkeypatch):
+    llama = fresh("llama")
+    fed = []
+    feed = CausalRows.feed
+    monkeypatch.setattr(
+        CausalRows, "feed", lambda self, tokens: fed.append(len(tokens)) or feed(self, tokens)
+    )
+    written = []
+    for _ in range(12):
+        written = known(llama, written, len(written), temperature=1.0, seed=3).tokens
+    assert written == ask(llama, FIRST, max_new=12, temperature=1.0, seed=3).tokens
+    assert fed == [1] * 11
+
+
 def test_old_texts_make_way_for_requests(checkpoint, load, tokenizer):
     length = len(tokenizer(FIRST)["input_ids"])
     llama = load(checkpoint("llama"), options={"cache_tokens": 2 * length + 24})

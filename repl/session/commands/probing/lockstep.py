@@ -45,6 +45,7 @@ class Member:
         request = msgspec.structs.replace(
             self.request,
             prefix_ids=tuple(written),
+            known=len(written),
             params=msgspec.structs.replace(self.request.params, max_new=len(written) + ahead),
         )
         answer = Answer()
