@@ -80,8 +80,7 @@ class Backend(Protocol):
     """Describes a backend without importing its libraries, and loads engines.
 
     One that can spread a replica over several devices (``ModelSpec.gpus``) says ``spreads = True``; it gets
-    the first of them as ``device`` and sees them all. One whose libraries may be imported in a process that
-    is forked afterwards has a class method ``preload`` that imports them and does nothing else.
+    the first of them as ``device`` and sees them all.
     """
 
     name: ClassVar[str]
@@ -97,4 +96,14 @@ class Backend(Protocol):
     @classmethod
     def load(cls, model: ModelSpec, device: str, threads: int, progress: Progress) -> Engine:
         """Load a model on ``device`` (``cpu`` or ``cuda:0``); raises ``BackendError``."""
+        ...
+
+
+@runtime_checkable
+class Preloading(Protocol):
+    """A backend whose libraries may be imported in a process that is forked into replicas afterwards."""
+
+    @classmethod
+    def preload(cls) -> None:
+        """Import them and do nothing else: touch no device, start no thread that lives on."""
         ...

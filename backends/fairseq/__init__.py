@@ -72,7 +72,7 @@ class Fairseq:
 
     @classmethod
     def preload(cls) -> None:
-        """See ``Backend``."""
+        """See ``Preloading``."""
         importlib.import_module("backends.fairseq.compat").load()  # before all that imports fairseq
         importlib.import_module("backends.fairseq.engine")
 

@@ -71,7 +71,7 @@ class HuggingFace:
 
     @classmethod
     def preload(cls) -> None:
-        """See ``Backend``."""
+        """See ``Preloading``."""
         importlib.import_module("backends.hf.load")
 
     @classmethod

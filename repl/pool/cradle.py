@@ -16,6 +16,7 @@ import traceback
 import msgspec
 
 from backends import registry
+from backends.base import Preloading
 from repl.pool import worker
 
 
@@ -73,7 +74,9 @@ def _bear(line: socket.socket, birth: Birth, channel: int, output: int) -> int:
     """Fork: returns 0 in the child."""
     # What is missing or broken is the child's to explain, when it loads its model.
     with contextlib.suppress(Exception):
-        registry.find(birth.backend).preload()  # type: ignore[attr-defined]
+        backend = registry.find(birth.backend)
+        if isinstance(backend, Preloading):
+            backend.preload()
     pid = os.fork()
     if pid == 0:
         signal.set_wakeup_fd(-1)

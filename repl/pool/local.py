@@ -1,21 +1,40 @@
 """Replicas as processes of this machine: started by exec, talking over an inherited socket pair."""
 
 import asyncio
+import contextlib
 import os
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Protocol
 
 from repl.pool.output import Output
 from repl.pool.plan import ReplicaPlan
 from repl.pool.transport import FrameProtocol, ProtocolFactory
 
 
-class LocalProcess:
-    """A running replica process, its connection, and the last it wrote to stderr."""
+class Running(Protocol):
+    """A process of this machine, however it was started."""
 
-    def __init__(self, process: subprocess.Popen[bytes], connection: FrameProtocol, output: Output) -> None:
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        ...
+
+    def kill(self) -> None:
+        """End it now; harmless when it is gone."""
+        ...
+
+    async def status(self, within: float | None) -> int | None:
+        """Exit status (negative: the signal that ended it), or None if it still runs after ``within`` s."""
+        ...
+
+
+class LocalProcess:
+    """A running replica process, its connection, and the last it wrote; see ``Process``."""
+
+    def __init__(self, process: Running, connection: FrameProtocol, output: Output) -> None:
         self.connection = connection
         self._process = process
         self._output = output
@@ -31,16 +50,50 @@ class LocalProcess:
 
     async def wait(self, within: float | None = None) -> int | None:
         """Exit status (negative: the signal that ended it), or None if it still runs after ``within`` s."""
-        try:
-            code = await asyncio.to_thread(self._process.wait, within)
-        except subprocess.TimeoutExpired:
-            return None
-        await self._output.settle()
-        return code
+        status = await self._process.status(within)
+        if status is not None:
+            await self._output.settle()
+        return status
 
     def last_words(self) -> list[str]:
         """The last lines it wrote to stdout or stderr."""
         return self._output.lines
+
+
+class _Executed(subprocess.Popen[bytes]):
+    """A process started by exec."""
+
+    async def status(self, within: float | None) -> int | None:
+        """See ``Running``."""
+        try:
+            return await asyncio.to_thread(self.wait, within)
+        except subprocess.TimeoutExpired:
+            return None
+
+
+class Ends(NamedTuple):
+    """What joins a replica and its parent: two ends of a socket pair, and of the pipe for its output."""
+
+    ours: socket.socket
+    theirs: socket.socket
+    read_end: int
+    write_end: int
+
+
+@contextlib.contextmanager
+def ends() -> Iterator[Ends]:
+    """The replica's ends are closed in this process afterwards; ours, too, where it could not be started."""
+    ours, theirs = socket.socketpair()
+    read_end, write_end = os.pipe()
+    try:
+        yield Ends(ours, theirs, read_end, write_end)
+    except BaseException:
+        ours.close()
+        os.close(read_end)
+        raise
+    finally:
+        theirs.close()
+        os.close(write_end)
 
 
 SPEECH = {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8:backslashreplace"}
@@ -70,11 +123,9 @@ async def launch(
 
     Raises ``OSError`` when the system refuses.
     """
-    ours, theirs = socket.socketpair()
-    read_end, write_end = os.pipe()
-    try:
+    with ends() as (ours, theirs, read_end, write_end):
         # A session of its own: Ctrl-C in the terminal is for the front end, which decides what to stop.
-        process = subprocess.Popen(  # noqa: S603, ASYNC220 - returns within milliseconds
+        process = _Executed(
             [sys.executable, *program, str(theirs.fileno()), str(os.getpid())],
             stdin=subprocess.DEVNULL,
             stdout=write_end,
@@ -83,13 +134,6 @@ async def launch(
             env=environment(plan),
             start_new_session=True,
         )
-    except BaseException:
-        ours.close()
-        os.close(read_end)
-        raise
-    finally:
-        theirs.close()
-        os.close(write_end)
     try:
         return LocalProcess(process, *await attach(ours, read_end, connect))
     except BaseException:  # cancelled half-way: leave no process behind

@@ -19,45 +19,14 @@ from typing import Self
 import msgspec
 
 from backends import registry
+from backends.base import Preloading
 from repl.pool.cradle import LONGEST, Birth, Born, Died
-from repl.pool.local import SPEECH, attach, environment, launch
-from repl.pool.output import Output
+from repl.pool.local import SPEECH, LocalProcess, attach, ends, environment, launch
 from repl.pool.plan import ReplicaPlan
 from repl.pool.process import Process
-from repl.pool.transport import FrameProtocol, ProtocolFactory
+from repl.pool.transport import ProtocolFactory
 
 CRADLE = ("-P", "-m", "repl.pool.cradle")
-
-
-class Forked:
-    """A replica forked from the cradle; see ``Process``."""
-
-    def __init__(self, birth: "_Birth", connection: FrameProtocol, output: Output) -> None:
-        self.connection = connection
-        self._birth = birth
-        self._output = output
-
-    @property
-    def pid(self) -> int:
-        """Of the process."""
-        return self._birth.pid
-
-    def kill(self) -> None:
-        """End it now; harmless when it is gone."""
-        self._birth.kill()
-
-    async def wait(self, within: float | None = None) -> int | None:
-        """Exit status (negative: the signal that ended it), or None if it still runs after ``within`` s."""
-        try:
-            code = await asyncio.wait_for(asyncio.shield(self._birth.ended), within)
-        except TimeoutError:
-            return None
-        await self._output.settle()
-        return code
-
-    def last_words(self) -> list[str]:
-        """The last lines it wrote to stdout or stderr."""
-        return self._output.lines
 
 
 class _Birth:
@@ -66,7 +35,7 @@ class _Birth:
     def __init__(self) -> None:
         loop = asyncio.get_running_loop()
         self.born: asyncio.Future[None] = loop.create_future()
-        self.ended: asyncio.Future[int] = loop.create_future()
+        self._ended: asyncio.Future[int] = loop.create_future()
         self.pid = 0
         self._handle = -1
         """A number may be given anew once the cradle has buried its process; this one cannot."""
@@ -84,14 +53,21 @@ class _Birth:
 
     def end(self, status: int) -> None:
         """It has ended, or will never be."""
-        if not self.ended.done():
-            self.ended.set_result(status)
+        if not self._ended.done():
+            self._ended.set_result(status)
         if not self.born.done():
             self.born.set_exception(ConnectionError("the cradle ended"))
             self.born.exception()  # whoever waited may have gone
         if self._handle >= 0:
             os.close(self._handle)
             self._handle = -1
+
+    async def status(self, within: float | None) -> int | None:
+        """See ``Running``."""
+        try:
+            return await asyncio.wait_for(asyncio.shield(self._ended), within)
+        except TimeoutError:
+            return None
 
     def kill(self) -> None:
         """End it now, or as soon as it runs."""
@@ -130,26 +106,16 @@ class Nursery:
         except OSError:  # out of descriptors, or a cradle that was killed: exec may still do
             return await launch(plan, connect)
 
-    async def _fork(self, plan: ReplicaPlan, connect: ProtocolFactory) -> Forked:
+    async def _fork(self, plan: ReplicaPlan, connect: ProtocolFactory) -> LocalProcess:
         line = self._line or self._begin()
-        ours, theirs = socket.socketpair()
-        read_end, write_end = os.pipe()
         birth = _Birth()
         try:
-            frame = msgspec.msgpack.encode(Birth(plan.model.backend, environment(plan)))
-            socket.send_fds(line, [frame], [theirs.fileno(), write_end])
-            self._asked.append(birth)
-            await birth.born
-        except BaseException:
-            birth.kill()
-            ours.close()
-            os.close(read_end)
-            raise
-        finally:
-            theirs.close()
-            os.close(write_end)
-        try:
-            return Forked(birth, *await attach(ours, read_end, connect))
+            with ends() as (ours, theirs, read_end, write_end):
+                frame = msgspec.msgpack.encode(Birth(plan.model.backend, environment(plan)))
+                socket.send_fds(line, [frame], [theirs.fileno(), write_end])
+                self._asked.append(birth)
+                await birth.born
+            return LocalProcess(birth, *await attach(ours, read_end, connect))
         except BaseException:
             birth.kill()
             raise
@@ -209,4 +175,4 @@ def suits(plan: ReplicaPlan) -> bool:
     """Whether the replica may be forked."""
     linux = sys.platform == "linux" and hasattr(os, "pidfd_open")
     alone = plan.device.startswith("cpu") and plan.model.gpus == 1
-    return linux and alone and hasattr(registry.find(plan.model.backend), "preload")
+    return linux and alone and isinstance(registry.find(plan.model.backend), Preloading)

@@ -174,4 +174,5 @@ def test_what_may_be_forked():
     (plan,) = plans(1)
     assert suits(plan)
     assert not suits(msgspec.structs.replace(plan, device="cuda:0"))
-    assert not suits(msgspec.structs.replace(plan, model=msgspec.structs.replace(plan.model, gpus=2)))
+    for other in ({"gpus": 2}, {"backend": "ctranslate2"}):
+        assert not suits(msgspec.structs.replace(plan, model=msgspec.structs.replace(plan.model, **other)))
