@@ -9,8 +9,9 @@ from pathlib import Path
 import ctranslate2
 import msgspec
 
+from backends import cache
 from backends.base import Progress
-from backends.ctranslate2 import cache, fairseq_spec
+from backends.ctranslate2 import fairseq_spec
 from backends.ctranslate2.fairseq_reader import FairseqReader
 from backends.ctranslate2.opened import Opened
 from backends.ctranslate2.options import Options

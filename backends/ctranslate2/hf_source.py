@@ -11,8 +11,9 @@ import transformers
 from ctranslate2.converters.transformers import _MODEL_LOADERS, TransformersConverter
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 
+from backends import cache
 from backends.base import BackendError, Progress
-from backends.ctranslate2 import cache, folders
+from backends.ctranslate2 import folders
 from backends.ctranslate2.hf_reader import HuggingFaceReader, Shape
 from backends.ctranslate2.opened import Opened
 from backends.ctranslate2.options import Options

@@ -9,8 +9,9 @@ from pathlib import Path
 import ctranslate2
 import msgspec
 
+from backends import cache
 from backends.base import BackendError, Progress
-from backends.ctranslate2 import cache, folders, options
+from backends.ctranslate2 import folders, options
 from backends.ctranslate2.asked import Reader
 from backends.ctranslate2.engine import CTranslate2Engine
 from backends.ctranslate2.library import Library

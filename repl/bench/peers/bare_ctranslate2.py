@@ -11,7 +11,8 @@ from typing import Any
 import ctranslate2
 import msgspec
 
-from backends.ctranslate2 import cache, folders, options
+from backends import cache
+from backends.ctranslate2 import folders, options
 from backends.fairseq import compat
 from repl.bench.alone import Job, measured
 from repl.messages import Request

@@ -52,7 +52,7 @@ class TestConversion:
     def test_one_that_the_library_cannot_open_is_made_anew(
         self, load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ):
-        from backends.ctranslate2 import cache
+        from backends import cache
 
         load(DEMO / "model.pt", cache=tmp_path)
         (made,) = tmp_path.rglob("model.bin")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from backends import cache
 from backends.base import BackendError
-from backends.ctranslate2 import cache
 
 
 def quiet(stage: str, fraction: float | None) -> None:
@@ -85,6 +85,16 @@ class TestFolder:
         (left / "model").mkdir(parents=True)
         made(tmp_path)
         assert not left.exists()
+
+    def test_what_was_used_longest_ago_makes_room(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setattr(cache, "MOST", 2 * (len(b"weights") + len("{}")))
+        for age, name in enumerate(["new", "old", "older"]):
+            folder = cache.folder(tmp_path, name, convert, quiet)
+            os.utime(folder / "made.json", ns=(0, 10**18 - age))
+        assert sorted(path.name for path in tmp_path.glob("[!.]*")) == ["new", "older"]
+        cache.folder(tmp_path, "older", convert, quiet)  # used again
+        cache.folder(tmp_path, "last", convert, quiet)
+        assert sorted(path.name for path in tmp_path.glob("[!.]*")) == ["last", "older"]
 
     def test_two_processes_make_one(self, tmp_path: Path):
         context = multiprocessing.get_context("spawn")

@@ -1,7 +1,8 @@
 """Keeps what was converted, so that a checkpoint is converted once.
 
 A folder of the user's cache for each checkpoint and way of converting. It appears whole or not at all: made
-under another name, then renamed. Whoever wants the same one meanwhile waits.
+under another name, then renamed. Whoever wants the same one meanwhile waits. When all of them together become
+large, those go that were used longest ago.
 """
 
 import fcntl
@@ -19,6 +20,8 @@ from backends.base import BackendError, Progress
 
 REVISION = 2
 """Of this package's own conversion; a new one leaves the old folders unused."""
+MOST = 100 << 30
+"""Bytes that the folders below one base may take together."""
 _RECORD = "made.json"
 
 Convert = Callable[[Path], None]
@@ -50,6 +53,8 @@ def folder(base: Path, name: str, convert: Convert, progress: Progress) -> Path:
             done = base / name
             if not _is_whole(done):
                 _make(base, done, convert, progress)
+                _make_room(base, done)
+            os.utime(done / _RECORD)
             return done
     except OSError as error:
         raise BackendError(
@@ -83,6 +88,18 @@ def _make(base: Path, done: Path, convert: Convert, progress: Progress) -> None:
         model.rename(done)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def _make_room(base: Path, spared: Path) -> None:
+    """Let go of what was used longest ago, until all together take no more than ``MOST``."""
+    used = {record.parent: record.stat().st_mtime_ns for record in base.glob(f"*/{_RECORD}")}
+    sizes = {model: sum(_sizes(model).values()) for model in used}
+    for model in sorted(used, key=used.__getitem__):
+        if sum(sizes.values()) <= MOST:
+            return
+        if model != spared:
+            shutil.rmtree(model, ignore_errors=True)  # who has its files open keeps them
+            del sizes[model]
 
 
 def _is_whole(done: Path) -> bool:
