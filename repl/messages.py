@@ -176,6 +176,10 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=T
     """Longest padded length, in tokens, of a pass it was in; 0 where unknown."""
     reading: Reading | None = None
     """The outcome of ``tokenize``, ``classify``, ``fill`` and ``lens``."""
+    drafted: int = 0
+    """Tokens that were guessed, for the model to confirm several in one pass."""
+    accepted: int = 0
+    """Of ``drafted``, those that became part of the answer."""
 
 
 class Stopped(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=True):

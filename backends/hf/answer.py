@@ -8,6 +8,7 @@ from backends.hf.model import Model
 from backends.hf.processors import Warp, processors
 from backends.hf.prompt import Prompt
 from backends.hf.sampling import Choice
+from backends.hf.speculation import Drafts
 from backends.hf.text import Writer
 from repl.messages import Event, Finished, FinishReason, Hypothesis, Request, Started, Step
 
@@ -44,6 +45,10 @@ class Row:
         self._limit = prompt.limit
         self._noise = (seed, sample)
         self._writer = writer(model, request, prompt)
+        self.drafts: Drafts | None = None
+        """None where every token is computed on its own."""
+        if model.drafts is not None and request.lane == "fast" and not request.distributions:
+            self.drafts = model.drafts()
 
     @property
     def text(self) -> str:
@@ -53,12 +58,25 @@ class Row:
     @property
     def forbidden(self) -> Sequence[int]:
         """See ``sampling.Draws``."""
-        return (*self._eos, *self._stops) if len(self.tokens) < self._min_new else ()
+        return self.forbidden_after(0)
+
+    def forbidden_after(self, more: int) -> Sequence[int]:
+        """See ``speculation.Following``."""
+        return (*self._eos, *self._stops) if len(self.tokens) + more < self._min_new else ()
 
     @property
     def noise_key(self) -> tuple[int, int, int]:
         """See ``sampling.Draws``."""
-        return (*self._noise, len(self.tokens))
+        return self.key_after(0)
+
+    def key_after(self, more: int) -> tuple[int, int, int]:
+        """See ``speculation.Following``."""
+        return (*self._noise, len(self.tokens) + more)
+
+    def draft(self) -> list[int]:
+        """Tokens that may follow, and never so many that they would not fit."""
+        room = self._limit - len(self.tokens) - 1
+        return self.drafts.draft(self, room) if self.drafts is not None else []
 
     def push(self, choice: Choice, forced: bool = False, ends: bool = True) -> Step:
         """Write a token; afterwards ``reason`` tells whether the row is complete.
@@ -150,6 +168,7 @@ class Answer:
         shown = self.rows[0]
         assert shown.reason is not None
         several = tuple(row.hypothesis() for row in self.rows) if len(self.rows) > 1 else ()
+        tried = [row.drafts for row in self.rows if row.drafts is not None]
         return Finished(
             id=self.request.id,
             reason=shown.reason,
@@ -157,4 +176,6 @@ class Answer:
             hypotheses=several,
             batch=self.batch,
             padded=self.padded,
+            drafted=sum(drafts.drafted for drafts in tried),
+            accepted=sum(drafts.accepted for drafts in tried),
         )

@@ -12,6 +12,7 @@ from backends.hf.causal import CausalRows
 from backends.hf.events import no_token_left, not_a_number
 from backends.hf.prefixes import PrefixStore
 from backends.hf.rows import Rows
+from backends.hf.speculation import Ahead
 from repl.messages import Event, Failed
 
 
@@ -51,10 +52,32 @@ class Batch:
         return events + self._take(logits)
 
     def advance(self) -> list[Event]:
-        """One token more for each row."""
+        """One token more for each row, or several for a row that is alone and has a draft."""
         assert self._last is not None
         self._before = self.rows.length
+        if len(self._members) == 1 and (draft := self._members[0][1].draft()):
+            return self._verify(draft)
         return self._take(self.rows.decode(self._last))
+
+    def _verify(self, draft: list[int]) -> list[Event]:
+        """Read a draft for the only row in one pass, and write what the row would have written without it."""
+        [(answer, row)] = self._members
+        assert isinstance(self.rows, CausalRows) and row.drafts is not None
+        ahead = [Ahead(row, draft[:count]) for count in range(len(draft) + 1)]
+        tokens, choices = sampling.choose(self.rows.feed([row.history[-1], *draft]), ahead)
+        answer.padded = max(answer.padded, self.rows.length)
+        row.drafts.offer(len(draft))
+        events: list[Event] = []
+        for index, choice in enumerate(choices):
+            right = draft[index : index + 1] == [choice.token]
+            if right:
+                row.drafts.confirm()
+            events += _write(answer, row, choice)
+            if row.reason or answer.failed or not right:
+                break
+        self.rows.crop(len(row.history) - 1)  # the last token is read by the next pass
+        self._last = tokens[index : index + 1]
+        return events
 
     def retreat(self) -> bool:
         """Undo an ``advance`` that ran out of memory, so that it can be tried again; False if impossible."""
@@ -107,10 +130,14 @@ class Batch:
                 continue
             answer.batch = max(answer.batch, size)
             answer.padded = max(answer.padded, self.rows.length)
-            if choice.valid and choice.possible:
-                events += answer.push(row, choice)
-            else:
-                answer.failed = True
-                fault = no_token_left if choice.valid else not_a_number
-                events.append(Failed(id=answer.request.id, error=fault(len(row.tokens)).error))
+            events += _write(answer, row, choice)
         return events
+
+
+def _write(answer: Answer, row: Row, choice: sampling.Choice) -> list[Event]:
+    """One token of one row; what cannot be one fails the request."""
+    if choice.valid and choice.possible:
+        return answer.push(row, choice)
+    answer.failed = True
+    fault = no_token_left if choice.valid else not_a_number
+    return [Failed(id=answer.request.id, error=fault(len(row.tokens)).error)]

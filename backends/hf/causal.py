@@ -141,7 +141,7 @@ class CausalRows:
         self.length = snapshot.length
 
     def crop(self, length: int) -> None:
-        """Return to ``length`` tokens after a forward pass that broke off between two layers."""
+        """Return to ``length`` tokens, after a wrong draft or a pass that broke off between two layers."""
         self.length = length
         for layer in self._layers():
             layer.keys, layer.values = layer.keys[:, :, :length], layer.values[:, :, :length]

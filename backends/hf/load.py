@@ -10,7 +10,7 @@ import torch
 import transformers
 
 from backends.base import BatchingEngine, Progress
-from backends.hf import encoder_load, group
+from backends.hf import drafting, encoder_load, group
 from backends.hf.engine import HuggingFaceEngine
 from backends.hf.errors import while_loading
 from backends.hf.kinds import RowsChoice, choose_rows, limits, reads_only
@@ -92,6 +92,7 @@ def _load(spec: ModelSpec, device: str, threads: int, progress: Progress) -> Bat
     if leader is not None:
         model.cache_tokens = group.agree(model.cache_tokens)
         model.rows = leader.rows(network)
+    notes += drafting.attach(model, options)
     capabilities = Capabilities(
         kind="seq2seq" if model.seq2seq else "causal",
         slots=rows.slots,

@@ -6,6 +6,7 @@ from typing import Any
 
 from backends.hf.processors import Fixed
 from backends.hf.rows import Rows
+from backends.hf.speculation import Drafts
 from backends.hf.text import Codec
 
 
@@ -35,6 +36,8 @@ class Model:
     """Longest prompt in tokens, where there is a limit."""
     template: str | None = None
     """Text with ``{prompt}`` in it, put round every prompt."""
+    drafts: Callable[[], Drafts] | None = None
+    """Makes what guesses the tokens of a row; None where nothing does."""
 
     @property
     def seq2seq(self) -> bool:

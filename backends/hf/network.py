@@ -45,6 +45,8 @@ class Options(msgspec.Struct, forbid_unknown_fields=True):
     """Tokens whose keys and values may be held at once; None takes a share of the free memory."""
     adapter: str | None = None
     """Folder of a PEFT adapter that is merged into the weights."""
+    lookup: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    """Longest draft, in tokens, that is copied from a request's own prompt and answer; None makes none."""
 
 
 class Checkpoint(NamedTuple):

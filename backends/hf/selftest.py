@@ -47,6 +47,23 @@ def divides(network: Any, make: Callable[[], CausalRows]) -> bool:
         return False
 
 
+def rewinds(network: Any, make: Callable[[], Rows]) -> bool:
+    """Whether tokens read together are as if read alone, and leave no trace once they are cut off."""
+    prompt = _prompt(network, _PROMPTS[0])
+    try:
+        with torch.inference_mode():
+            part, whole = make().prefill([prompt[:5]]), make().prefill([prompt])
+            rows = make()
+            assert isinstance(rows, CausalRows)
+            rows.prefill([prompt[:3]])
+            several = rows.feed([*prompt[3:5], *prompt[:4]])
+            rows.crop(5)
+            after = rows.feed(prompt[5:])
+        return max(_distance(several[1:2], part), _distance(after[-1:], whole)) <= _tolerance(network)
+    except Exception:
+        return False
+
+
 def deviation(network: Any, make: Callable[[], Rows], together: bool) -> float:
     """The largest difference from the logits of ``generate``, in their standard deviations."""
     prompts = [_prompt(network, length) for length in _PROMPTS]
