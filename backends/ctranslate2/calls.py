@@ -65,10 +65,7 @@ class Call:
             elif self.way == "read":
                 self._read()
             else:
-                watch = Stream(self) if self.way == "stream" else Guide(self)
-                self._results = self._library.decode(self._feeds(), self._search(), self.reader.ends, watch)
-                if watch.error is not None:
-                    raise watch.error
+                self._watched(Stream(self) if self.way == "stream" else Guide(self))
         except Exception as error:
             self.error = error
         self._told.put(None)

@@ -1,10 +1,12 @@
 """Decides which requests go into the next call together, and when.
 
 A lone request begins when no other has come for ``GATHER``. Those that wait while a call runs go into the
-next: who waits for a person first, then in their order, with all that can be decoded together.
+next: who waits for a person first, then in their order, each with what can be decoded together with it, those
+of similar length first. Where they do not fit into one call they are shared evenly among several: a small
+call costs a device nearly what a large one does.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 
 from backends.ctranslate2.member import Member
 
@@ -14,10 +16,12 @@ CPU_HYPOTHESES, GPU_HYPOTHESES = 160, 1024
 """Most that are decoded together; one request may have more. More of them gain a CPU nothing."""
 CPU_TOKENS, GPU_TOKENS = 16_384, 262_144
 """Most tokens of all sequences of a call, as long as they may become."""
-LONGEST = 1.0
-"""Seconds that a call is to last at most, by what earlier ones took: so long a new line may have to wait."""
-LEAST = 32
-"""Hypotheses that a call may have however long it lasts: with fewer a device is not used well."""
+LONGEST, FILES_LONGEST = 1.0, 3.0
+"""Seconds that a call is to last at most, by what earlier ones took: so long a new line may have to wait. The
+second is for lines of files: nobody waits for one of them."""
+LEAST, FILES_LEAST = 32, 80
+"""Hypotheses that a call may have however long it lasts: with fewer a device is not used well. Decoding less
+than the second number at a time, a CPU reads the weights from memory more often than it need."""
 LOGITS = 256 << 20
 """Bytes of logits that a call may keep."""
 _TELLING = 0.05
@@ -71,31 +75,58 @@ class Waiting:
         return chosen
 
     def _alike(self, first: Member) -> list[Member]:
-        """``first`` and what can be decoded with it, the longest first."""
-        chosen, hypotheses = [first], first.hypotheses
-        shortest = longest = len(first.asked.feed)
-        kind, most = self._kind(first), first.length + first.ahead
+        """``first`` and what is to be decoded with it."""
         if first.alone:
-            return chosen
-        for member in self._members[1:]:
-            if member.alone or self._kind(member) != kind:
-                continue
+            return [first]
+        kind, length = self._kind(first), len(first.asked.feed)
+        others = [
+            member
+            for member in self._members
+            if member is not first and not member.alone and self._kind(member) == kind
+        ]
+        others.sort(key=lambda other: (not other.request.interactive, abs(len(other.asked.feed) - length)))
+        chosen, left = self._filled(first, others, None)
+        if left:  # more calls are needed: as many lines in each of them
+            rows, most = (sum(member.hypotheses for member in each) for each in ((*chosen, *left), chosen))
+            calls = -(-rows // most)
+            chosen, _ = self._filled(first, others, -(-rows // calls))
+        return chosen
+
+    def _filled(
+        self, first: Member, others: Sequence[Member], share: int | None
+    ) -> tuple[list[Member], list[Member]]:
+        """``first`` with those of ``others`` that fit into its call, and those for which it had no room.
+
+        ``share`` is how many hypotheses it is to have, where it need not have all it can.
+        """
+        chosen, left, hypotheses = [first], list[Member](), first.hypotheses
+        shortest = longest = len(first.asked.feed)
+        most = first.length + first.ahead
+        for member in others:
             length = len(member.asked.feed)
             least, long = min(shortest, length), max(longest, length)
+            if long > least * _RATIO + _SLACK:
+                continue
             rows = hypotheses + member.hypotheses
             size = max(most, member.length + member.ahead)
-            if long > least * _RATIO + _SLACK or not self._fits(rows, rows * size):
-                continue
-            if first.way != "stream" and first.way != "beams" and self._logits(rows, size) > LOGITS:
+            if not self._fits(first, rows, size) or (share and hypotheses >= share):
+                left.append(member)
                 continue
             chosen.append(member)
             hypotheses, shortest, longest, most = rows, least, long, size
-        return chosen
+        return chosen, left
 
-    def _fits(self, rows: int, tokens: int) -> bool:
+    def _fits(self, first: Member, rows: int, size: int) -> bool:
+        """Whether a call may have so many hypotheses of so many tokens each."""
+        tokens = rows * size
         if rows > self._hypotheses or tokens > self._tokens:
             return False
-        return rows <= LEAST or self._rate is None or tokens <= self._rate * LONGEST
+        if first.way not in ("stream", "beams") and self._logits(rows, size) > LOGITS:
+            return False
+        awaited = first.request.interactive
+        if rows <= (LEAST if awaited else FILES_LEAST) or self._rate is None:
+            return True
+        return tokens <= self._rate * (LONGEST if awaited else FILES_LONGEST)
 
     def _kind(self, member: Member) -> Hashable:
         """Equal for requests that one call can serve."""

@@ -127,20 +127,20 @@ async def measure(case: Case, rounds: int) -> list[Figure]:
         }
         for name, pool in pools.items():
             await pool.ready()
-            await through(pool, name, case.lines[:16], case.params)
+            await through(pool, name, case.lines[:16], case.params, interactive=False)
         for process in bare.values():
             await asyncio.to_thread(process.round)
         for _ in range(rounds):
             for name, pool in pools.items():
-                took = (await through(pool, name, case.lines, case.params)).seconds
-                rates.setdefault(name, []).append(len(case.lines) / took)
+                ran = await through(pool, name, case.lines, case.params, interactive=False)
+                rates.setdefault(name, []).append(len(case.lines) / ran.seconds)
                 if name in bare:
                     took = (await asyncio.to_thread(bare[name].round)).seconds
                     rates.setdefault(f"{BARE} of {name}", []).append(len(case.lines) / took)
             for peer, lines, options in _peers(case):
-                ran = await asyncio.to_thread(_interactive, case, lines, options)
-                rates.setdefault(peer, []).append(len(lines) / ran.seconds)
-                peaks[peer] = max(ran.peak or 0, peaks.get(peer) or 0) or None
+                alone = await asyncio.to_thread(_interactive, case, lines, options)
+                rates.setdefault(peer, []).append(len(lines) / alone.seconds)
+                peaks[peer] = max(alone.peak or 0, peaks.get(peer) or 0) or None
         figures = [figure for ours in case.ours for figure in _figures(case, ours, rates)]
         for name, pool in pools.items():
             figures += await footprint.figures(case.name, name, pool, case.lines[0], case.params)

@@ -14,9 +14,18 @@ from repl.pool.ticket import Ticket
 
 
 async def through(
-    pool: Coordinator, model: str, prompts: Sequence[str], params: Params, *, pin: str | None = None
+    pool: Coordinator,
+    model: str,
+    prompts: Sequence[str],
+    params: Params,
+    *,
+    pin: str | None = None,
+    interactive: bool = True,
 ) -> Outcome:
-    """Submit all prompts at once; raises ``RuntimeError`` when one fails."""
+    """Submit all prompts at once, those of a file if nobody waits for them (not ``interactive``).
+
+    Raises ``RuntimeError`` when one fails.
+    """
     tokens = 0
 
     def count(ticket: Ticket, event: object) -> None:
@@ -25,7 +34,7 @@ async def through(
 
     began = time.perf_counter()
     requests = [Request(model=model, prompt=prompt, params=params) for prompt in prompts]
-    tickets = [pool.submit(request, pin=pin, sink=count) for request in requests]
+    tickets = [pool.submit(request, pin=pin, sink=count, interactive=interactive) for request in requests]
     for end in await asyncio.gather(*(ticket.wait() for ticket in tickets)):
         if isinstance(end, Failed):
             raise RuntimeError(end.error.message)

@@ -7,7 +7,14 @@ import pytest
 from backends.ctranslate2.asked import Asked
 from backends.ctranslate2.member import Member
 from backends.ctranslate2.plan import Plan
-from backends.ctranslate2.waiting import GATHER, LEAST, LONGEST, Waiting
+from backends.ctranslate2.waiting import (
+    FILES_LEAST,
+    FILES_LONGEST,
+    GATHER,
+    LEAST,
+    LONGEST,
+    Waiting,
+)
 from repl.messages import Started
 from tests.backends.ctranslate2.support import request
 
@@ -95,8 +102,7 @@ def test_no_call_is_larger_than_it_gains(waiting: Waiting):
     sizes = []
     while taken := waiting.next(1):
         sizes.append(5 * len(taken))
-    assert sum(sizes) == 300
-    assert max(sizes) == sizes[0] == 160
+    assert sizes == [150, 150]
 
 
 def test_a_slow_model_gets_calls_that_do_not_last_long(waiting: Waiting):
@@ -107,11 +113,41 @@ def test_a_slow_model_gets_calls_that_do_not_last_long(waiting: Waiting):
     assert len(waiting.next(1)) == int(1500 * LONGEST / 75)
 
 
+def test_those_of_a_file_may_last_longer(waiting: Waiting):
+    waiting.took(tokens=750, seconds=1.0)
+    for number in range(60):
+        waiting.add(member(number, beam=5, interactive=False))
+    assert len(waiting.next(1)) == int(750 * FILES_LONGEST / 75)
+
+
+def test_what_needs_several_calls_is_shared_evenly_among_them(waiting: Waiting):
+    waiting.took(tokens=2000, seconds=1.0)
+    for number in range(32):  # of which 26 would fit into one call
+        waiting.add(member(number, beam=5))
+    assert [len(waiting.next(1)), len(waiting.next(1))] == [16, 16]
+
+
+def test_lines_of_similar_length_go_first(waiting: Waiting):
+    waiting.took(tokens=1, seconds=1.0)
+    for number in range(60):
+        waiting.add(member(number, length=10 + number % 2))
+    first, second = waiting.next(1), waiting.next(1)
+    assert {len(one.asked.feed) for one in first} == {10}
+    assert {len(one.asked.feed) for one in second} == {11}
+
+
 def test_but_never_so_small_that_they_waste_the_device(waiting: Waiting):
     waiting.took(tokens=10, seconds=1.0)
-    for number in range(60):
+    for number in range(2 * LEAST):
         waiting.add(member(number))
     assert len(waiting.next(1)) == LEAST
+
+
+def test_nor_those_of_a_file(waiting: Waiting):
+    waiting.took(tokens=10, seconds=1.0)
+    for number in range(2 * FILES_LEAST):
+        waiting.add(member(number, interactive=False))
+    assert len(waiting.next(1)) == FILES_LEAST
 
 
 def test_a_request_that_is_cancelled_waits_no_more(waiting: Waiting):
