@@ -7,10 +7,7 @@ import msgspec
 
 from repl.messages import Finished, Hypothesis, Started
 from repl.readings import Filled, Labelled, Lens, LensCell, Tokenized
-from repl.session.session import Session
-from repl.session.store import Store
 from tests.session.reader import Reader, ids_of
-from tests.session.support import config
 from tests.session.toy import NEXT, PIECES
 
 
@@ -90,22 +87,3 @@ def beams(request):
         for score, ids, scores in found[: request.params.n]
     )
     return Finished(id=request.id, reason="eos", text=hypotheses[0].text, hypotheses=hypotheses)
-
-
-def opened(screen):
-    """A session with models a and b; what happens in it goes to ``screen``."""
-    chosen = config("a", "b")
-    session = Session(chosen, Library(list(chosen.models.values())), Store(None))
-    session.listen(screen)
-    return session
-
-
-async def typed(session, screen, *lines):
-    """What was shown last once all is answered; None if nothing was."""
-    screen.shown.clear()
-    for line in lines:
-        await session.run(line, screen)
-        for exchange in session.exchanges:
-            if exchange.ticket is not None:
-                await exchange.ticket.wait()
-    return screen.last if screen.shown else None

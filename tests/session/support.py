@@ -4,6 +4,8 @@ import asyncio
 import itertools
 import time
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -26,6 +28,7 @@ from repl.pool.ticket import Sink
 from repl.session.exchange import Exchange
 from repl.session.frontend import Notice, Output, Table, Text
 from repl.session.session import Session
+from repl.session.store import Store
 
 SUPPORT = {
     "full": {name: Support("exact", name) for name in PARAMETERS},
@@ -215,6 +218,10 @@ class Screen:
     def errors(self) -> list[Notice]:
         return [n for n in self.shown if isinstance(n, Notice) and n.level == "error"]
 
+    def said(self) -> list[tuple[str, str]]:
+        """Each error and its hint."""
+        return [(notice.text, notice.hint) for notice in self.errors()]
+
 
 def _words(output: Output) -> str:
     match output:
@@ -240,6 +247,25 @@ def config(*names: str, compare: Sequence[str] = (), **models: dict[str, object]
 
 def step(index: int, text: str, request: int = 0, **fields: object) -> Step:
     return Step(id=request, index=index, token=100 + index, piece=text.encode(), text=text, **fields)
+
+
+def opened(pool: type[Pool], screen: Screen, *names: str, path: Path | None = None, **models: Any) -> Session:
+    """A session over a pool of that kind; ``names`` and ``models`` as ``config`` has them."""
+    chosen = config(*names, **models)
+    session = Session(chosen, pool(list(chosen.models.values())), Store(path))
+    session.listen(screen)
+    return session
+
+
+async def typed(session: Session, screen: Screen, *lines: str) -> Output | None:
+    """Type lines, each once all before it is answered; what was shown last, if anything was."""
+    screen.shown.clear()
+    for line in lines:
+        await session.run(line, screen)
+        for exchange in session.exchanges:
+            if exchange.ticket is not None:
+                await exchange.ticket.wait()
+    return screen.last if screen.shown else None
 
 
 def pool_of(session: Session) -> Pool:

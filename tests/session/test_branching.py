@@ -1,5 +1,6 @@
 import asyncio
 import math
+from functools import partial
 
 import msgspec
 import pytest
@@ -8,40 +9,24 @@ from repl.probe.choices import Choices
 from repl.probe.figure import as_text
 from repl.probe.tokens import Alternative
 from repl.probe.tree import Tree
-from repl.session.session import Session
-from repl.session.store import Store
-from tests.session.support import config
+from tests.session.support import opened, typed
 from tests.session.toy import Toy
 
 
 @pytest.fixture
 async def toy(screen):
-    chosen = config("a", "b", compare=("a",))
-    session = Session(chosen, Toy(list(chosen.models.values())), Store(None))
-    session.listen(screen)
+    session = opened(Toy, screen, "a", "b", compare=("a",))
     yield session
     await session.close()
 
 
 @pytest.fixture
 def do(toy, screen):
-    async def do(*lines):
-        screen.shown.clear()
-        for line in lines:
-            await toy.run(line, screen)
-            for exchange in toy.exchanges:
-                if exchange.ticket is not None:
-                    await exchange.ticket.wait()
-
-    return do
+    return partial(typed, toy, screen)
 
 
 def ids(exchange):
     return [step.token for step in exchange.answer.steps]
-
-
-def said(screen):
-    return [(n.text, n.hint) for n in screen.errors()]
 
 
 async def test_a_branch_on_the_token_that_stands_there_is_the_same_answer(toy, do):
@@ -105,18 +90,18 @@ async def test_prompt_history_settings_and_sample_stay(toy, do):
 )
 async def test_what_cannot_be_done_is_said(do, screen, line, text):
     await do("hello", line)
-    assert [t for t, _ in said(screen)] == [text]
-    assert all(hint for _, hint in said(screen))
+    assert [t for t, _ in screen.said()] == [text]
+    assert all(hint for _, hint in screen.said())
 
 
 async def test_nothing_can_be_branched_before_the_first_answer(do, screen):
     await do("/branch @0 ~1")
-    assert "nothing has been asked yet" in said(screen)[0][0]
+    assert "nothing has been asked yet" in screen.said()[0][0]
 
 
 async def test_no_room_after_the_last_token_is_said_beforehand(toy, do, screen):
     await do("/set max_new 2", "hello", "/branch @1 ~2")
-    assert "max_new was 2" in said(screen)[0][0]
+    assert "max_new was 2" in screen.said()[0][0]
     assert len(toy.exchanges) == 1
 
 
@@ -203,7 +188,7 @@ async def test_steps_by_number_text_and_back(toy, do, screen):
     assert at.written == (2, 1, 3) and at.text == " b a c"
     assert [o.id for o in at.options] == [0, 1, 2, 3]
     await do("/step back", "/step back", "/step back")
-    assert "this is the beginning" in said(screen)[0][0]
+    assert "this is the beginning" in screen.said()[0][0]
     assert toy.stepping is not None and toy.stepping.text == ""
 
 
@@ -211,11 +196,11 @@ async def test_a_chosen_end_that_is_not_the_likeliest_ends_too(toy, do, screen):
     await do("/step hello", "/step 1", "/step 3")  # after a: b, c, then the end
     assert toy.stepping.complete
     await do("/step 1")
-    assert "complete" in said(screen)[0][0]
+    assert "complete" in screen.said()[0][0]
     await do("/step done")
     assert ids(toy.exchanges[-1]) == [1, 0] and toy.exchanges[-1].finish == "eos"
     await do("/step done")
-    assert "nothing is being written" in said(screen)[0][0]
+    assert "nothing is being written" in screen.said()[0][0]
 
 
 async def test_what_a_step_shows():
@@ -244,9 +229,8 @@ async def test_history_says_what_an_answer_was_made_of(toy, do, screen):
 
 
 async def test_a_resumed_session_goes_on_with_its_conversation_not_with_a_branch(screen, tmp_path):
-    chosen = config("a", compare=("a",))
     for line in ("one", "/branch @0 ~2", None):
-        session = Session(chosen, Toy(list(chosen.models.values())), Store(tmp_path / "r.db"))
+        session = opened(Toy, screen, "a", compare=("a",), path=tmp_path / "r.db")
         if line != "one":
             assert await session.resume()
         await session.run(line or "two", screen)
@@ -266,7 +250,7 @@ async def test_a_sample_of_a_sweep_can_be_retried_and_a_score_cannot(toy, do, sc
     tokenized = next(t for t in toy.coordinator.tickets if t.request.task == "tokenize")
     assert tokenized.request.target == " c b"
     await do("/retry #7")
-    assert "#7 is no answer: a was to tokenize" in said(screen)[0][0]
+    assert "#7 is no answer: a was to tokenize" in screen.said()[0][0]
 
 
 async def test_steps_typed_faster_than_they_are_answered_wait_for_each_other(toy, screen):

@@ -5,9 +5,7 @@ import pytest
 from repl.probe.chain import Chain
 from repl.session import commands
 from repl.session.frontend import Notice
-from repl.session.session import Session
-from repl.session.store import Store
-from tests.session.support import config
+from tests.session.support import opened
 from tests.session.toy import Toy
 
 
@@ -25,9 +23,7 @@ class Parrot(Toy):
 
 @pytest.fixture
 async def session(screen):
-    chosen = config("a", "b", "long-name", compare=("a",))
-    session = Session(chosen, Parrot(list(chosen.models.values())), Store(None))
-    session.listen(screen)
+    session = opened(Parrot, screen, "a", "b", "long-name", compare=("a",))
     yield session
     await session.close()
 

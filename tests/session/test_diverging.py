@@ -1,6 +1,7 @@
 """`/diverge`, `/accept` and `/noise` over toy models that can be worked out by hand."""
 
 import math
+from functools import partial
 
 import msgspec
 import pytest
@@ -10,7 +11,7 @@ from repl.probe.gaps import Gaps
 from repl.probe.noise import Noise
 from repl.probe.parting import Divergence
 from repl.session import commands
-from tests.session.support import pool_of
+from tests.session.support import pool_of, typed
 from tests.session.toy import NEXT
 from tests.session.toyreader import reading_session
 
@@ -24,20 +25,7 @@ async def reading(screen):
 
 @pytest.fixture
 def do(reading, screen):
-    async def do(*lines):
-        screen.shown.clear()
-        for line in lines:
-            await reading.run(line, screen)
-            for exchange in reading.exchanges:
-                if exchange.ticket is not None:
-                    await exchange.ticket.wait()
-        return screen.shown[-1] if screen.shown else None
-
-    return do
-
-
-def said(screen):
-    return [(n.text, n.hint) for n in screen.errors()]
+    return partial(typed, reading, screen)
 
 
 async def test_both_follow_the_first_ones_answer(reading, do):
@@ -103,18 +91,18 @@ async def test_models_of_other_vocabularies_are_compared_by_bytes(reading, do):
 
 async def test_what_cannot_be_done_is_said(reading, do, screen):
     await do("/diverge a", "/diverge a b", "/diverge a b #99")
-    assert [text for text, _ in said(screen)] == [
+    assert [text for text, _ in screen.said()] == [
         "which two models?",
         "a has not answered anything yet",
         "there is no answer #99",
     ]
     pool_of(reading).change("b", tasks=("generate",))
     await do("hello", "/diverge a b")
-    assert said(screen) == [("b (full) cannot score a text", "it can generate")]
+    assert screen.said() == [("b (full) cannot score a text", "it can generate")]
     pool_of(reading).change("b", tasks=("generate", "score"))
     pool_of(reading).broken.add("b")
     await do("/diverge a b")
-    assert said(screen)[0][0].startswith("b on b/")
+    assert screen.said()[0][0].startswith("b on b/")
     assert reading.figures == []
 
 
@@ -131,7 +119,7 @@ async def test_acceptance_is_one_less_the_variation(reading, do):
 async def test_a_draft_must_share_the_vocabulary(reading, do, screen):
     pool_of(reading).change("b", vocab_fingerprint="other")
     await do("hello", "/accept b>a", "/accept b", "/accept b>nobody")
-    assert [text for text, _ in said(screen)] == [
+    assert [text for text, _ in screen.said()] == [
         "b and a have different vocabularies",
         "which draft for which target?",
         "there is no model 'nobody'",

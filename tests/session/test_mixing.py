@@ -7,7 +7,7 @@ import pytest
 
 from repl.session.commands.probing import lockstep
 from repl.session.commands.probing.mixing import members
-from tests.session.support import pool_of
+from tests.session.support import pool_of, typed
 from tests.session.toyreader import OTHER, reading_session
 
 
@@ -22,12 +22,7 @@ async def mixing(screen):
 @pytest.fixture
 def do(mixing, screen):
     async def do(*lines):
-        screen.shown.clear()
-        for line in lines:
-            await mixing.run(line, screen)
-            for exchange in mixing.exchanges:
-                if exchange.ticket is not None:
-                    await exchange.ticket.wait()
+        await typed(mixing, screen, *lines)
         return mixing.exchanges[-1] if mixing.exchanges else None
 
     return do
@@ -35,10 +30,6 @@ def do(mixing, screen):
 
 def ids(exchange):
     return [step.token for step in exchange.answer.steps]
-
-
-def said(screen):
-    return [(n.text, n.hint) for n in screen.errors()]
 
 
 async def test_a_model_with_itself_is_that_model(mixing, do):
@@ -132,7 +123,7 @@ async def test_what_cannot_be_mixed_is_said(mixing, do, screen):
     await do("/ensemble", "/ensemble a hi", "/ensemble a+b hi", "/ensemble a+c hi", "/ensemble a+a mode=x hi")
     for line in ("/ensemble a-a mode=geo hi", "/ensemble a+a"):
         await mixing.run(line, screen)
-    assert [text for text, _ in said(screen)] == [
+    assert [text for text, _ in screen.said()] == [
         "which models?",
         "'a' is one model",
         "a and b have different vocabularies, so there is nothing to mix",

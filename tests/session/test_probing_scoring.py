@@ -1,4 +1,5 @@
 import math
+from functools import partial
 
 import pytest
 
@@ -7,33 +8,20 @@ from repl.probe.figure import as_json, as_text
 from repl.probe.heatmap import HeatMap
 from repl.probe.options import Options
 from repl.session.frontend import Notice
-from repl.session.session import Session
-from repl.session.store import Store
 from tests.session.reader import Reader, nats
-from tests.session.support import config
+from tests.session.support import opened, typed
 
 
 @pytest.fixture
 async def reader(screen):
-    chosen = config("a", "b")
-    session = Session(chosen, Reader(list(chosen.models.values())), Store(None))
-    session.listen(screen)
+    session = opened(Reader, screen, "a", "b")
     yield session
     await session.close()
 
 
 @pytest.fixture
 def do(reader, screen):
-    async def do(*lines):
-        screen.shown.clear()
-        for line in lines:
-            await reader.run(line, screen)
-            for exchange in reader.exchanges:
-                if exchange.ticket is not None:
-                    await exchange.ticket.wait()
-        return screen.last
-
-    return do
+    return partial(typed, reader, screen)
 
 
 async def test_a_text_is_scored_by_all_chosen_models(do, reader):

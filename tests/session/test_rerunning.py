@@ -7,9 +7,7 @@ from repl.messages import Finished, Step
 from repl.probe.replay import Rerun
 from repl.session import rows
 from repl.session.inquiry import Inquiry, inquire
-from repl.session.session import Session
-from repl.session.store import Store
-from tests.session.support import config
+from tests.session.support import opened, typed
 from tests.session.toy import Toy
 
 
@@ -20,25 +18,18 @@ def path(tmp_path) -> Path:
 
 @pytest.fixture
 async def toy(screen, path):
-    session = opened(path, screen)
+    session = toys(path, screen)
     yield session
     await session.close()
 
 
-def opened(path, screen, *models):
-    chosen = config(*(models or ("a", "b")), compare=(models or ("a",))[:1])
-    session = Session(chosen, Toy(list(chosen.models.values())), Store(path))
-    session.listen(screen)
-    return session
+def toys(path, screen, *models):
+    """A session over ``path``; of the first model, where none is named."""
+    return opened(Toy, screen, *(models or ("a", "b")), compare=(models or ("a",))[:1], path=path)
 
 
 async def do(session, screen, *lines):
-    screen.shown.clear()
-    for line in lines:
-        await session.run(line, screen)
-        for exchange in session.exchanges:
-            if exchange.ticket is not None:
-                await exchange.ticket.wait()
+    await typed(session, screen, *lines)
     return next((shown for shown in screen.shown if isinstance(shown, Rerun)), None)
 
 
@@ -88,7 +79,7 @@ async def test_another_session_on_another_day_finds_what_changed(toy, screen, pa
     await do(toy, screen, "one")
     await toy.close()
     monkeypatch.setattr(rows, "version", lambda package: "99")
-    later = opened(path, screen)
+    later = toys(path, screen)
     later.coordinator.tables["a"] = {**later.coordinator.tables["a"], None: (0.97, 0.01, 0.01, 0.01)}
     (replay,) = (await do(later, screen, "/rerun #1")).replays
     assert replay.verdict == "differs" and "is 99" in replay.cause
@@ -155,7 +146,7 @@ async def test_a_place_without_that_model_and_a_model_that_is_gone_are_said(toy,
     await do(toy, screen, "one", "/rerun #1 on b/0")
     assert "'b/0' is no replica or device of a" in screen.errors()[0].text
     await toy.close()
-    other = opened(path, screen, "c")
+    other = toys(path, screen, "c")
     await do(other, screen, "/rerun #1")
     assert "was answered by a, which is not configured here" in screen.errors()[0].text
     await other.close()

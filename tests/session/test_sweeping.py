@@ -1,4 +1,5 @@
 import asyncio
+from functools import partial
 
 import pytest
 import sacrebleu
@@ -8,31 +9,20 @@ from repl.probe.utility import Choice
 from repl.session.commands.probing.agreeing import reading
 from repl.session.commands.probing.sweeping import plan
 from repl.session.errors import InputError
-from repl.session.session import Session
-from repl.session.store import Store
-from tests.session.support import config
+from tests.session.support import opened, typed
 from tests.session.toy import Toy
 
 
 @pytest.fixture
 async def toy(screen):
-    chosen = config("a", "b", n={"backend": "narrow"}, compare=("a", "b"))
-    session = Session(chosen, Toy(list(chosen.models.values())), Store(None))
-    session.listen(screen)
+    session = opened(Toy, screen, "a", "b", n={"backend": "narrow"}, compare=("a", "b"))
     yield session
     await session.close()
 
 
 @pytest.fixture
 def do(toy, screen):
-    async def do(*lines):
-        screen.shown.clear()
-        for line in lines:
-            await toy.run(line, screen)
-            for exchange in toy.exchanges:
-                await exchange.ticket.wait()
-
-    return do
+    return partial(typed, toy, screen)
 
 
 def figures(screen, kind):

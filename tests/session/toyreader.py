@@ -7,9 +7,8 @@ import msgspec
 
 from repl.messages import Finished, Request, Started, Step
 from repl.session.session import Session
-from repl.session.store import Store
-from tests.session.support import Handle, config
-from tests.session.toy import END, PIECES, Toy, write
+from tests.session.support import Handle, opened, pool_of
+from tests.session.toy import PIECES, Toy, write
 
 OTHER = {
     None: (0.1, 0.5, 0.3, 0.1),
@@ -75,12 +74,6 @@ class Reader(Toy):
 
 def reading_session(screen, *names: str) -> Session:
     """A session of toy models; ``b`` has the other table."""
-    chosen = config(*(names or ("a", "b")), compare=("a",))
-    pool = Reader(list(chosen.models.values()))
-    pool.tables["b"] = OTHER
-    session = Session(chosen, pool, Store(None))
-    session.listen(screen)
+    session = opened(Reader, screen, *(names or ("a", "b")), compare=("a",))
+    pool_of(session).tables["b"] = OTHER
     return session
-
-
-__all__ = ["END", "OTHER", "PIECES", "Reader", "reading_session"]
