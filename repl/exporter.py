@@ -25,6 +25,14 @@ COUNTERS = {
     "prefix_cache_queries": ("Prompt tokens looked for in the cache.", "prefix_cache_queries"),
     "prefix_cache_hits": ("Prompt tokens found in the cache, not read again.", "prefix_cache_hits"),
     "generation_tokens": ("Tokens generated.", "generation_tokens"),
+    "spec_decode_num_draft_tokens": (
+        "Tokens guessed for the model to confirm.",
+        "spec_decode_num_draft_tokens",
+    ),
+    "spec_decode_num_accepted_tokens": (
+        "Guessed tokens that it confirmed.",
+        "spec_decode_num_accepted_tokens",
+    ),
     "replica_deaths": ("Replica processes that died.", "replica_deaths"),
     "requeued": ("Requests that went back to the queue because their replica died.", "requeued"),
     "cancelled": ("Requests stopped before their end.", "cancelled"),

@@ -65,6 +65,9 @@ class ModelMetrics:
         self.prefix_cache_hits = 0
         """Prompt tokens that needed no reading, since an earlier request had left their state."""
         self.generation_tokens = 0
+        self.spec_decode_num_draft_tokens = 0
+        """Guessed, for the model to confirm several in one pass."""
+        self.spec_decode_num_accepted_tokens = 0
         self.replica_deaths = 0
         self.requeued = 0
         self.time_to_first_token = Histogram(REQUEST_BUCKETS)
@@ -107,5 +110,8 @@ class ModelMetrics:
         timings = ticket.timings
         if timings.first_seconds is not None:
             self.time_to_first_token.observe(timings.first_seconds)
+        if isinstance(end, Finished):
+            self.spec_decode_num_draft_tokens += end.drafted
+            self.spec_decode_num_accepted_tokens += end.accepted
         if isinstance(end, Finished) and timings.total_seconds is not None:
             self.request_latency.observe(timings.total_seconds)

@@ -206,6 +206,8 @@ def _terminal(row: Gen, text: str) -> Terminal:
         batch=row.batch_size or 1,
         padded=row.padded_len or 0,
         reading=msgspec.msgpack.decode(row.reading, type=Reading) if row.reading else None,
+        drafted=row.drafted,
+        accepted=row.accepted,
     )
 
 

@@ -90,6 +90,8 @@ class Gen(msgspec.Struct, frozen=True, kw_only=True):
     origin_id: int | None = None
     origin_pos: int | None = None
     origin_how: str | None = None
+    drafted: int = 0
+    accepted: int = 0
 
 
 class Divergence(msgspec.Struct, frozen=True, kw_only=True):
@@ -218,6 +220,8 @@ def _gen(connection: sqlite3.Connection, place: Place, exchange: Exchange, numbe
         origin_id=origin.exchange if origin is not None else None,
         origin_pos=origin.position if origin is not None else None,
         origin_how=origin.how if origin is not None else None,
+        drafted=finished.drafted if finished is not None else 0,
+        accepted=finished.accepted if finished is not None else 0,
     )
 
 

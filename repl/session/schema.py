@@ -86,6 +86,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX gen_in ON gen (in_hash)",
         "CREATE INDEX gen_out ON gen (out_hash)",
     ),
+    (
+        "ALTER TABLE gen ADD COLUMN drafted INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE gen ADD COLUMN accepted INTEGER NOT NULL DEFAULT 0",
+    ),
 )
 
 SEARCH = (

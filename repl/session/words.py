@@ -1,5 +1,6 @@
 """An answer's figures in words, the same in every front end: short, each with its unit."""
 
+from repl.messages import Finished
 from repl.session.exchange import Exchange
 
 FASTEST = 10_000
@@ -17,13 +18,19 @@ def seconds(value: float) -> str:
 
 
 def pace(exchange: Exchange) -> list[str]:
-    """How long the answer is and how fast it came: ``41 tok``, ``212 tok/s``, ``first 9 ms``."""
+    """How long the answer is and how fast it came: ``41 tok``, ``212 tok/s``, ``first 9 ms``.
+
+    Where tokens were guessed, ``accept 80%`` tells how many of the guesses were right.
+    """
     rate, first = exchange.tokens_per_second, exchange.first_token_seconds
     found = [f"{len(exchange.answer.steps):,} tok"]
     if rate is not None and rate <= FASTEST:
         found.append(f"{rate:,.0f} tok/s")
     if first is not None:
         found.append(f"first {seconds(first)}")
+    end = exchange.answer.terminal
+    if isinstance(end, Finished) and end.drafted:
+        found.append(f"accept {end.accepted / end.drafted:.0%}")
     return found
 
 

@@ -65,3 +65,13 @@ async def test_prompt_tokens_that_needed_no_reading_are_counted() -> None:
             process.say(Started(id=number, prompt_ids=(1, 2, 3, 4), prompt_text="x", reused=reused))
         figures = pool.metrics()["echo"]
         assert (figures.prefix_cache_queries, figures.prefix_cache_hits) == (8, 3)
+
+
+async def test_guessed_tokens_are_counted() -> None:
+    async with one_replica(slots=2) as (pool, process):
+        for accepted in (0, 5):
+            number = pool.submit(ask("x")).request.id
+            process.say(Finished(id=number, reason="eos", text="", drafted=8, accepted=accepted))
+        figures = pool.metrics()["echo"]
+        assert figures.spec_decode_num_draft_tokens == 16
+        assert figures.spec_decode_num_accepted_tokens == 5

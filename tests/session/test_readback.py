@@ -47,7 +47,19 @@ async def test_exchange_comes_back_as_it_was(tmp_path):
         attention=((1.0,),),
     )
     filled = Filled(gaps=(((5, unlikely, b"\xff"),),), texts=("t",))
-    rich.feed(Finished(id=1, reason="stop", text="é", hypotheses=(best,), batch=3, padded=17, reading=filled))
+    rich.feed(
+        Finished(
+            id=1,
+            reason="stop",
+            text="é",
+            hypotheses=(best,),
+            batch=3,
+            padded=17,
+            reading=filled,
+            drafted=9,
+            accepted=4,
+        )
+    )
     params = Params(temperature=0.5, stop=("\n", ","), seed=0, max_new=7, truncate="left")
     history = (
         Message(role="system", text="s"),

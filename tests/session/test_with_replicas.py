@@ -185,4 +185,11 @@ async def test_stats_count_what_was_asked(chosen: Config):
         assert table.columns == ("", "a", "chat", "gated")
         assert rows["finished"] == ("1", "1", "0") and rows["generated tokens"] == ("3", "3", "0")
         assert rows["time to first token"][0] and rows["time to first token"][2] == ""
+        assert "guessed tokens" not in rows
+        drafts = pool.metrics()["a"]
+        drafts.spec_decode_num_draft_tokens, drafts.spec_decode_num_accepted_tokens = 1200, 300
+        await session.run("/stats", screen)
+        rows = {row[0]: row[1:] for row in screen.shown[-1].rows}
+        assert rows["guessed tokens"] == ("1,200", "0", "0")
+        assert rows["of these accepted"] == ("300 (25%)", "0", "0")
         await session.close()

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from repl.messages import Finished
 from repl.params import Params
 from repl.session.exchange import Origin
 from repl.session.words import ending, made_from, pace, seconds, seed
@@ -20,7 +21,7 @@ def test_durations(value: float, words: str) -> None:
 
 def answered(**fields: object) -> Any:
     known: dict[str, object] = {
-        "answer": SimpleNamespace(steps=[None] * 1041),
+        "answer": SimpleNamespace(steps=[None] * 1041, terminal=None),
         "tokens_per_second": 212.4,
         "first_token_seconds": 0.009,
         "state": "finished",
@@ -35,6 +36,13 @@ def test_the_pace_of_an_answer() -> None:
     assert pace(answered()) == ["1,041 tok", "212 tok/s", "first 9 ms"]
     all_at_once = answered(tokens_per_second=1e6, first_token_seconds=None)
     assert pace(all_at_once) == ["1,041 tok"]
+
+
+def test_how_many_guesses_were_right_where_any_were_made() -> None:
+    end = Finished(id=1, reason="eos", text="", drafted=40, accepted=31)
+    assert pace(answered(answer=SimpleNamespace(steps=[None] * 50, terminal=end)))[-1] == "accept 78%"
+    plain = Finished(id=1, reason="eos", text="")
+    assert pace(answered(answer=SimpleNamespace(steps=[None] * 50, terminal=plain)))[-1] == "first 9 ms"
 
 
 def test_why_it_ended_where_that_is_worth_a_word() -> None:

@@ -16,6 +16,7 @@ from repl.spelling import nearest
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from repl.pool.metrics import ModelMetrics
     from repl.session.commands.base import Offer
     from repl.session.session import Session
 
@@ -175,6 +176,7 @@ async def _stats(session: "Session", ui: FrontEnd, argument: str) -> None:
         ("prompt tokens", *(f"{m.prompt_tokens:,}" for m in figures)),
         ("of these reused", *(_part(m.prefix_cache_hits, m.prompt_tokens) for m in figures)),
         ("generated tokens", *(f"{m.generation_tokens:,}" for m in figures)),
+        *_drafts(figures),
         ("time to first token", *(_typical(m.time_to_first_token) for m in figures)),
         ("inter-token latency", *(_typical(m.inter_token_latency) for m in figures)),
         ("queue time", *(_typical(m.queue_time) for m in figures)),
@@ -183,6 +185,17 @@ async def _stats(session: "Session", ui: FrontEnd, argument: str) -> None:
     ]
     note = "times: half are within the first figure, 99 % within the second (bounds of histogram buckets)"
     ui.show(Table("since the start of this session", columns, tuple(rows), (note,)))
+
+
+def _drafts(figures: "Sequence[ModelMetrics]") -> list[tuple[str, ...]]:
+    """What became of guessed tokens; nothing where none were."""
+    if not any(m.spec_decode_num_draft_tokens for m in figures):
+        return []
+    drafted = [(m.spec_decode_num_accepted_tokens, m.spec_decode_num_draft_tokens) for m in figures]
+    return [
+        ("guessed tokens", *(f"{whole:,}" for _, whole in drafted)),
+        ("of these accepted", *(_part(count, whole) for count, whole in drafted)),
+    ]
 
 
 def _part(count: int, whole: int) -> str:

@@ -48,6 +48,8 @@ def as_object(x: Exchange) -> dict[str, Any]:
         "device": x.device,
         "batch": terminal.batch if isinstance(terminal, Finished) else None,
         "padded": terminal.padded if isinstance(terminal, Finished) else None,
+        "drafted": terminal.drafted if isinstance(terminal, Finished) else None,
+        "accepted": terminal.accepted if isinstance(terminal, Finished) else None,
         "prompt_ids": started.prompt_ids if started is not None else None,
         "prompt_text": started.prompt_text if started is not None else None,
         "truncated": started.truncated if started is not None else None,
