@@ -5,26 +5,14 @@ reads the prompts, ``runner`` keeps the replicas busy, ``record`` says how an an
 and ``journal`` make that survive a kill, and ``progress`` tells how far it is. ``repl.cli`` calls ``run``.
 """
 
-import sys
-
-from repl import exits, signals
-from repl.batch.errors import BatchError
+from repl.batch.errors import carry_out
 from repl.batch.job import perform
 from repl.config import Config
 from repl.options import BatchOptions
-from repl.safe import visible_line
 
 __all__ = ["run"]
 
 
 def run(config: Config, options: BatchOptions) -> int:
     """Answer every line of the input with each of ``config.compare``; returns the exit code."""
-    try:
-        return signals.run(perform(config, options))
-    except BatchError as error:
-        print(f"multigpu-repl: {visible_line(error.message)}", file=sys.stderr)
-        if error.hint:
-            print(f"  {visible_line(error.hint)}", file=sys.stderr)
-        return error.code
-    except BrokenPipeError:
-        return exits.READER_GONE
+    return carry_out(perform(config, options))

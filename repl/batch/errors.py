@@ -1,6 +1,10 @@
 """Why a batch run does not start or does not go on."""
 
-from repl import exits
+import sys
+from collections.abc import Coroutine
+
+from repl import exits, signals
+from repl.safe import visible_line
 
 
 class BatchError(Exception):
@@ -12,3 +16,16 @@ class BatchError(Exception):
         self.hint = hint
         """What to do next."""
         self.code = code
+
+
+def carry_out(job: Coroutine[object, object, int]) -> int:
+    """Run ``job``, which signals end in good order; its exit code. Says on stderr why it failed."""
+    try:
+        return signals.run(job)
+    except BatchError as error:
+        print(f"multigpu-repl: {visible_line(error.message)}", file=sys.stderr)
+        if error.hint:
+            print(f"  {visible_line(error.hint)}", file=sys.stderr)
+        return error.code
+    except BrokenPipeError:
+        return exits.READER_GONE

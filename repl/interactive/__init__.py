@@ -8,11 +8,9 @@ work with the parts of ``repl.batch``. ``repl.cli`` calls ``run``.
 import sys
 from collections.abc import Sequence
 
-from repl import exits, signals
-from repl.batch.errors import BatchError
+from repl.batch.errors import carry_out
 from repl.interactive import flags
 from repl.interactive.job import perform
-from repl.safe import visible_line
 
 __all__ = ["run"]
 
@@ -22,12 +20,4 @@ def run(argv: Sequence[str]) -> int:
     wanted = flags.read(list(argv))
     for note in wanted.notes:
         print(f"multigpu-repl: {note}", file=sys.stderr)
-    try:
-        return signals.run(perform(wanted))
-    except BatchError as error:
-        print(f"multigpu-repl: {visible_line(error.message)}", file=sys.stderr)
-        if error.hint:
-            print(f"  {visible_line(error.hint)}", file=sys.stderr)
-        return error.code
-    except BrokenPipeError:
-        return exits.READER_GONE
+    return carry_out(perform(wanted))

@@ -114,6 +114,20 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
         except OverflowError:
             return math.inf
 
+    def cells(self) -> tuple[str, ...]:
+        """For a table, under ``SUMS``."""
+        return (
+            f"{self.nats:,.4f}",
+            f"{self.tokens:,}",
+            f"{self.bits_per_token:.3f}",
+            f"{self.bits_per_byte:.3f}" if self.bytes else "–",
+            f"{self.perplexity:,.2f}",
+        )
+
+
+SUMS = ("nats", "tokens", "bits/token", "bits/byte", "perplexity")
+"""The headings of ``Totals.cells``."""
+
 
 def totals(found: Sequence[Token]) -> Totals:
     """Of the tokens that have a log-probability."""

@@ -10,6 +10,7 @@ import msgspec
 from repl.messages import Error, Failed, Finished, Lost, ModelSpec, Request, Stopped
 from repl.params import Params, Value
 from repl.pool.ticket import Ticket, Timings
+from repl.readings import Reading
 from repl.session.answer import Answer
 
 ExchangeState = Literal["queued", "placed", "streaming", "finished", "stopped", "failed", "lost"]
@@ -118,6 +119,12 @@ class Exchange:
         """Why it failed or was lost."""
         terminal = self.answer.terminal
         return terminal.error if isinstance(terminal, Failed | Lost) else None
+
+    @property
+    def reading(self) -> Reading | None:
+        """The outcome of a task that looks into a text instead of writing one."""
+        terminal = self.answer.terminal
+        return terminal.reading if isinstance(terminal, Finished) else None
 
     @property
     def finish(self) -> str:

@@ -44,8 +44,7 @@ async def _tok(session: "Session", ui: "FrontEnd", argument: str) -> None:
     ]
     found = []
     for x in those_that_could(ui, await inquire(session, asked)):
-        reading = getattr(x.answer.terminal, "reading", None)
-        if isinstance(reading, Tokenized):
+        if isinstance(reading := x.reading, Tokenized):
             found.append(
                 Segmentation(
                     model=x.model,

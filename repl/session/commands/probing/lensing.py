@@ -45,8 +45,7 @@ async def _lens(session: "Session", ui: "FrontEnd", argument: str) -> None:
             for model in chosen_models(session)
         ]
     for exchange in those_that_could(ui, await inquire(session, asked)):
-        reading = getattr(exchange.answer.terminal, "reading", None)
-        if isinstance(reading, Lens):
+        if isinstance(reading := exchange.reading, Lens):
             ui.show(_at(exchange, reading, int(match[1])) if match else _whole(exchange, reading))
 
 

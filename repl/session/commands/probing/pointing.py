@@ -165,7 +165,7 @@ async def written(session: "Session", ui: FrontEnd, model: str, text: str) -> Ch
     (found,) = succeeded(
         await inquire(session, [Inquiry(model=model, task="tokenize", target=text, lane="fast")])
     )
-    reading = getattr(found.answer.terminal, "reading", None)
+    reading = found.reading
     if not isinstance(reading, Tokenized) or not reading.ids:
         raise InputError(
             f"{model} has no token for {text!r}", "try another text, or a token's number: #50256"

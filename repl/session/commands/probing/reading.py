@@ -31,8 +31,7 @@ async def _classify(session: "Session", ui: "FrontEnd", argument: str) -> None:
     asked = [Inquiry(model=model, task="classify", prompt=text) for model in models]
     found = []
     for x in await _asked(session, ui, asked):
-        reading = getattr(x.answer.terminal, "reading", None)
-        if isinstance(reading, Labelled):
+        if isinstance(reading := x.reading, Labelled):
             found.append(
                 Labels(
                     model=x.model,
@@ -61,8 +60,7 @@ async def _cloze(session: "Session", ui: "FrontEnd", argument: str) -> None:
     ]
     found = []
     for x in await _asked(session, ui, asked):
-        reading = getattr(x.answer.terminal, "reading", None)
-        if isinstance(reading, Filled):
+        if isinstance(reading := x.reading, Filled):
             found.append(Gaps(model=x.model, exchange=x.id, filled=reading, notes=x.notes))
     if not found:
         raise InputError("no model filled the gaps", "/models lists what is configured")
