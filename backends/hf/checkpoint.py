@@ -27,13 +27,17 @@ class Source:
     adapter: Path | None = None
     """Folder of the adapter to merge into it."""
 
-    def hash(self) -> str:
-        """Fingerprint of the configuration and weight files; empty for a model from the hub."""
+    def files(self) -> list[Path]:
+        """The configuration and weight files; none of a model from the hub."""
         if not self.local:
-            return ""
+            return []
         folder = Path(self.name)
         own = [folder / "config.json", *weights(folder)]
-        return fingerprint.files(own if self.adapter is None else [*own, *adapter.files(self.adapter)])
+        return own if self.adapter is None else [*own, *adapter.files(self.adapter)]
+
+    def hash(self) -> str:
+        """Fingerprint of the configuration and weight files; empty for a model from the hub."""
+        return fingerprint.files(self.files()) if self.local else ""
 
 
 def locate(spec: ModelSpec, merged: str | None = None) -> Source:

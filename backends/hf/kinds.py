@@ -86,7 +86,7 @@ def choose_rows(network: Any, slots: int | None, device: str) -> RowsChoice:
         make: Callable[[], Rows] = partial(Seq2SeqRows, network)
         good = selftest.passes(network, make, together=False)
         return RowsChoice(make, many, True, () if good else (_DIFFERS,))
-    if _plain_cache(network):
+    if plain_cache(network):
         plain = partial(CausalRows, network)
         make = plain
         if selftest.passes(network, make, together=True):
@@ -116,7 +116,7 @@ def divisible(config: Any) -> bool:
     return not any("dynamic" in kind or kind == "longrope" for kind in kinds)
 
 
-def _plain_cache(network: Any) -> bool:
+def plain_cache(network: Any) -> bool:
     """Whether all cache layers hold plain keys and values."""
     if not network._supports_default_dynamic_cache():
         return False

@@ -1,5 +1,6 @@
 """From a model's configuration to an engine that is ready to answer."""
 
+import importlib
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,8 @@ import torch
 import transformers
 
 from backends.base import BatchingEngine, Progress
-from backends.hf import drafting, encoder_load, group
+from backends.faults import package_needed
+from backends.hf import drafting, encoder_load, group, onnx
 from backends.hf.engine import HuggingFaceEngine
 from backends.hf.errors import while_loading
 from backends.hf.kinds import RowsChoice, choose_rows, limits, reads_only
@@ -73,6 +75,8 @@ def _load(spec: ModelSpec, device: str, threads: int, progress: Progress) -> Bat
     dtype, notes = choose_dtype(spec, config, device)
     if source.adapter is not None:
         notes.append(f"with the adapter {source.adapter.name} merged in")
+    if options.engine == "onnx":
+        onnx.check(spec, config)
     if reads_only(config):
         return _load_encoder(checkpoint, dtype, notes, device, progress)
     leader = None
@@ -86,8 +90,7 @@ def _load(spec: ModelSpec, device: str, threads: int, progress: Progress) -> Bat
     codec = Codec(load_tokenizer(checkpoint))
     progress("weights", None)
     network = load_network(checkpoint, dtype, device)
-    progress("self-test", None)
-    rows = choose_rows(network, spec.slots, device)
+    network, rows = _rows(checkpoint, network, device, threads, progress)
     model = _model(spec, network, codec, rows, options)
     if leader is not None:
         model.cache_tokens = group.agree(model.cache_tokens)
@@ -104,13 +107,27 @@ def _load(spec: ModelSpec, device: str, threads: int, progress: Progress) -> Bat
         dtype=str(network.dtype).removeprefix("torch."),
         parameters=sum(weight.numel() for weight in network.parameters()),
         resumes=True,
-        # A lens runs the network itself, which the other processes of a group would not do.
-        tasks=(*_TASKS, "lens") if not model.seq2seq and leader is None else _TASKS,
+        # A lens runs the network itself, which the other processes of a group or a graph would not do.
+        tasks=_TASKS if model.seq2seq or leader or options.engine == "onnx" else (*_TASKS, "lens"),
         distributions=True,
         attention=model.seq2seq,
         notes=(*notes, *rows.notes),
     )
     return HuggingFaceEngine(model, capabilities)
+
+
+def _rows(
+    checkpoint: Checkpoint, network: Any, device: str, threads: int, progress: Progress
+) -> tuple[Any, RowsChoice]:
+    """What runs the forward passes, the network or something in its place, and how its sequences are kept."""
+    spec = checkpoint.spec
+    if checkpoint.options.engine == "onnx":
+        with package_needed(spec.name, onnx.INSTALL):
+            loader = importlib.import_module("backends.hf.onnx.load")
+        graph, rows = loader.replace(checkpoint, network, device, threads, progress)
+        return graph, rows
+    progress("self-test", None)
+    return network, choose_rows(network, spec.slots, device)
 
 
 def _load_encoder(

@@ -1,7 +1,7 @@
 """Reads a checkpoint with transformers: configuration, tokenizer and weights, in the right type and place."""
 
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 import torch
@@ -45,6 +45,10 @@ class Options(msgspec.Struct, forbid_unknown_fields=True):
     """Tokens whose keys and values may be held at once; None takes a share of the free memory."""
     adapter: str | None = None
     """Folder of a PEFT adapter that is merged into the weights."""
+    engine: Literal["eager", "onnx"] = "eager"
+    """What runs the forward passes: torch, or ONNX Runtime."""
+    provider: Literal["auto", "cpu", "cuda", "tensorrt"] = "auto"
+    """ONNX Runtime's; ``auto`` goes by the device."""
     lookup: Annotated[int, msgspec.Meta(ge=1)] | None = None
     """Longest draft, in tokens, that is copied from a request's own prompt and answer; None makes none."""
 
