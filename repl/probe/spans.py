@@ -57,16 +57,6 @@ def diff(a: Sequence[bytes], b: Sequence[bytes]) -> tuple[Block, ...]:
     return tuple(found) if a or b else ()
 
 
-def align(a: Sequence[bytes], b: Sequence[bytes]) -> tuple[Block, ...]:
-    """Two tokenizations of one text, in the smallest blocks that have the same bytes.
-
-    Raises ``ValueError`` where the texts differ.
-    """
-    if b"".join(a) != b"".join(b):
-        raise ValueError("the tokens are not of the same text")
-    return diff(a, b)
-
-
 def edges(pieces: Sequence[bytes]) -> list[int]:
     """The offset of each token's first byte, and the length of all."""
     return list(accumulate(map(len, pieces), initial=0))

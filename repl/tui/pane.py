@@ -82,14 +82,6 @@ class Pane(TokenView):
             block.parting, block.parted_at = words, token
             self.post(exchange)
 
-    def keep_only(self, exchanges: Sequence[Exchange]) -> None:
-        """Remove the answers that are not among ``exchanges``."""
-        wanted = set(exchanges)
-        self._answers = {x: block for x, block in self._answers.items() if x in wanted}
-        self.transcript.blocks[:] = [*self._answers.values(), self._condition]
-        self._describe_condition()
-        self.redraw()
-
     def post(self, exchange: Exchange, event: Event | None = None) -> None:
         """Note an event, or that something else about the exchange changed; drawn with the next frame."""
         self._news.append((exchange, event))

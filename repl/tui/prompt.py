@@ -19,7 +19,6 @@ from repl.tui.readline import ReadlineArea
 if TYPE_CHECKING:
     from repl.session.commands.base import Completion
 
-MOST_ROWS = 8
 ACTIONS = keymap.actions(TextArea.BINDINGS) | keymap.actions(keymap.bindings(keymap.PROMPT))
 """Key to action."""
 LIVE = ("/", "@")
@@ -195,11 +194,6 @@ class Prompt(ReadlineArea):
         return self._query is not None
 
     # -- completion ------------------------------------------------------------------------------------------
-
-    @property
-    def completing(self) -> bool:
-        """Whether completions are shown."""
-        return bool(self._completions)
 
     def close_completions(self) -> bool:
         """Close the list; whether it was open."""
