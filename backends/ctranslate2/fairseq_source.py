@@ -22,12 +22,14 @@ from repl.messages import ModelSpec
 
 def open_checkpoint(spec: ModelSpec, chosen: Options, compute_type: str, progress: Progress) -> Opened:
     """Raises ``BackendError`` for what fairseq cannot load or CTranslate2 cannot run."""
-    loaded = load(msgspec.structs.replace(spec, dtype="float32"), "cpu", progress)
+    spec = msgspec.structs.replace(spec, dtype="float32")
+    loaded = load(spec, "meta", progress)  # the weights are read where there is no conversion yet
     fairseq_spec.check(loaded)
     dictionaries = (loaded.task.source_dictionary, loaded.task.target_dictionary)
 
     def convert(folder: Path) -> None:
-        fairseq_spec.FairseqConverter(loaded).convert(str(folder), quantization=compute_type)
+        whole = load(spec, "cpu", progress)
+        fairseq_spec.FairseqConverter(whole).convert(str(folder), quantization=compute_type)
 
     return Opened(
         FairseqReader(dataclasses.replace(loaded, networks=[]), loaded.parameters),

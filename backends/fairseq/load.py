@@ -1,6 +1,6 @@
 """From a configured model to one that runs: reads the checkpoints, checks them, builds the networks.
 
-Called by ``Fairseq.load`` in the replica's process, once.
+Called in the replica's process, once; backend ``ctranslate2`` calls it too.
 """
 
 import logging
@@ -68,7 +68,11 @@ class Model:
 
 
 def load(spec: ModelSpec, device: str, progress: Progress) -> Model:
-    """Load ``spec`` on ``device``; raises ``BackendError``. ``compat.load`` has been called."""
+    """Load ``spec`` on ``device``; raises ``BackendError``. ``compat.load`` has been called.
+
+    On the device ``meta`` all is known but the weights, which are not read.
+    """
+    hollow = device == "meta"
     chosen = options.of(spec)
     dtype = _dtype(spec, device)
     paths = files.checkpoints(spec)
@@ -83,13 +87,14 @@ def load(spec: ModelSpec, device: str, progress: Progress) -> Model:
         for place, path in enumerate(paths):
             done = place / len(paths) if len(paths) > 1 else None
             progress("checkpoint", done)
-            with safe_load.trusting(safe_load.is_trusted(spec.trust, path)):
+            trusted = safe_load.is_trusted(spec.trust, path)
+            with safe_load.trusting(trusted), safe_load.mapping(hollow):
                 state, config = networks.read(spec, path, _overrides(folder, chosen))
                 if task is None:
                     settling.check(path, config)
                     settling.dictionaries(spec, path, config, folder)
                 progress("weights", done)
-                network, task = networks.build(spec, path, state, config, task)
+                network, task = networks.build(spec, path, state, config, task, hollow=hollow)
             loaded.append(networks.prepared(network, device, dtype, chosen.dropout))
         fused = _fusion(spec, chosen, folder, task, device, dtype)
     assert config is not None and task is not None

@@ -2,12 +2,15 @@
 
 import copy
 from argparse import Namespace
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from fairseq.models.transformer import TransformerDecoderBase
+from fairseq.modules import SinusoidalPositionalEmbedding
+from torch.overrides import TorchFunctionMode
 
 from backends.base import BackendError
 from backends.fairseq import safe_load
@@ -70,16 +73,19 @@ def name_of(node: Any) -> str:
     return str(getattr(node, "_name", None) or getattr(node, "arch", None))
 
 
-def build(spec: ModelSpec, path: Path, state: dict[str, Any], config: Any, task: Any) -> tuple[Any, Any]:
-    """The network with its weights, and the task."""
+def build(
+    spec: ModelSpec, path: Path, state: dict[str, Any], config: Any, task: Any, *, hollow: bool = False
+) -> tuple[Any, Any]:
+    """The network with its weights, and the task; a ``hollow`` one may lack the weights."""
     from fairseq import tasks
     from fairseq.checkpoint_utils import load_model_ensemble_and_task
 
     try:
         if task is None:
             task = tasks.setup_task(config.task)
-        _refuse_overgrown(path, config, task, state["model"])
-        (network,), _, _ = load_model_ensemble_and_task([str(path)], task=task, state=state)
+        network = _outline(path, config, task, state["model"])
+        if network is None or not hollow:
+            (network,), _, _ = load_model_ensemble_and_task([str(path)], task=task, state=state)
         # Of a model with a network for each pair of languages only that of the pair in use was built.
         return next(iter(network.models.values())) if hasattr(network, "models") else network, task
     except BackendError:
@@ -106,11 +112,11 @@ def build(spec: ModelSpec, path: Path, state: dict[str, Any], config: Any, task:
         ) from None
 
 
-def _refuse_overgrown(path: Path, config: Any, task: Any, weights: dict[str, Any]) -> None:
-    """Refuse to build a network far larger than its weights, before it takes the machine's memory.
+def _outline(path: Path, config: Any, task: Any, weights: dict[str, Any]) -> Any | None:
+    """The network without memory for its weights; None where only the real one can be, or tells why not.
 
-    It is built once without memory; where that cannot be done, the real one tells why. Each of its layers has
-    at least one weight, so there is no need to begin with more of them.
+    Refuses one far larger than its weights, before it takes the machine's memory. Each of its layers has at
+    least one weight, so there is no need to begin with more of them.
     """
     overgrown = BackendError(
         "not_a_checkpoint",
@@ -121,14 +127,42 @@ def _refuse_overgrown(path: Path, config: Any, task: Any, weights: dict[str, Any
     if any(isinstance(value, int) and value > len(weights) for value in layers):
         raise overgrown
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _Undrawn(), _waves_left_out():
             network = task.build_model(copy.deepcopy(config.model))
     except Exception:
-        return
+        return None
     held = [tensor for module in network.modules() for tensor in _tensors(module)]
     size = sum(tensor.numel() for tensor in {id(tensor): tensor for tensor in held}.values())
     if size > 2 * sum(weight.numel() for weight in weights.values()) + _SLACK:
         raise overgrown
+    return network
+
+
+class _Undrawn(TorchFunctionMode):  # type: ignore[misc]
+    """No weights are drawn: there is nothing to put them into, and torch would import its compiler for it."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        named = kwargs or {}
+        if getattr(func, "__name__", "") in ("normal_", "uniform_"):
+            return args[0] if args else named["tensor"]
+        return func(*args, **named)
+
+
+@contextmanager
+def _waves_left_out() -> Iterator[None]:
+    """Tables of positions are not computed, for the same reasons."""
+    compute = SinusoidalPositionalEmbedding.get_embedding
+
+    def shape(count: int, width: int, padding_idx: int | None = None) -> torch.Tensor:
+        return torch.empty(count, width)
+
+    SinusoidalPositionalEmbedding.get_embedding = staticmethod(shape)
+    try:
+        yield
+    finally:
+        SinusoidalPositionalEmbedding.get_embedding = staticmethod(compute)
 
 
 def _items(config: Any) -> Iterable[tuple[str, Any]]:
@@ -143,7 +177,10 @@ def _tensors(module: torch.nn.Module) -> list[torch.Tensor]:
 
 
 def prepared(network: Any, device: str, dtype: str, dropout: tuple[str, ...] | bool = False) -> Any:
-    """Ready for inference, in its dtype and on its device; ``dropout`` names modules where it stays on."""
+    """Ready for inference, in its dtype and on its device; ``dropout`` names modules where it stays on.
+
+    On the device ``meta`` it has shapes only.
+    """
     network.eval()
     # Of the settings that were saved none counts but these: the fast path supposes one beam width for good,
     # and all but a transformer tell what they attend to only when asked at this time.

@@ -26,6 +26,8 @@ from backends.faults import first_line, is_out_of_memory
 
 _trusting: ContextVar[bool] = ContextVar("fairseq checkpoint trusted", default=False)
 
+_mapping: ContextVar[bool] = ContextVar("fairseq checkpoint mapped", default=False)
+
 _LONGEST_REPEAT = 4096
 """Bound on ``[...] * n`` in a checkpoint's arguments."""
 
@@ -56,6 +58,19 @@ def trusting(trusted: bool) -> Iterator[None]:
         _trusting.reset(token)
 
 
+@contextmanager
+def mapping(mapped: bool) -> Iterator[None]:
+    """Within this context a checkpoint's weights, if ``mapped``, come from the disk when they are looked at.
+
+    That takes the format torch writes since 1.6; older files are read whole.
+    """
+    token = _mapping.set(mapped)
+    try:
+        yield
+    finally:
+        _mapping.reset(token)
+
+
 def sha256(path: Path) -> str:
     """``sha256:...`` of the whole file, the form in which a configuration names a trusted file."""
     with path.open("rb") as file:
@@ -76,7 +91,8 @@ def read(file: BinaryIO | str, *args: Any, **kwargs: Any) -> dict[str, Any]:
     import torch
 
     trusted = _trusting.get()
-    _refuse_inflating(file)
+    if _refuse_inflating(file) and _mapping.get():
+        file, kwargs = file if isinstance(file, str) else file.name, {**kwargs, "mmap": True}
     try:
         with torch.serialization.safe_globals(allowed_globals()):
             state = torch.load(file, *args, **{**kwargs, "weights_only": not trusted})
@@ -156,20 +172,25 @@ def drop_copied_weights(weights: dict[str, Any]) -> None:
             del weights[key]
 
 
-def _refuse_inflating(file: BinaryIO | str) -> None:
-    """Refuse an archive that unpacks to more than it is; torch writes its parts as they are."""
+def _refuse_inflating(file: BinaryIO | str) -> bool:
+    """Refuse an archive that unpacks to more than it is; torch writes its parts as they are.
+
+    Returns whether it is an archive: torch wrote none before 1.6.
+    """
+    archived = True
     try:
         with zipfile.ZipFile(file) as archive:
             held = sum(part.file_size for part in archive.infolist())
             packed = any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist())
     except zipfile.BadZipFile:  # the format before torch 1.6, or no checkpoint at all
-        held, packed = 0, False
+        held, packed, archived = 0, False, False
     finally:
         if not isinstance(file, str):
             file.seek(0)
     size = Path(file).stat().st_size if isinstance(file, str) else os.fstat(file.fileno()).st_size
     if packed or held > size:
         raise NotACheckpoint("it is packed and would unpack to more than it is, which torch never writes")
+    return archived
 
 
 def _refuse_hollow(weights: dict[str, Any]) -> None:

@@ -39,6 +39,27 @@ class TestConversion:
             load(DEMO / "model.pt", cache=tmp_path, progress=progress)
         assert stages.count("converting") == 1
 
+    @pytest.mark.parametrize("architecture", ["transformer", "transformer_lm"])
+    @pytest.mark.parametrize("archived", [True, False])
+    def test_what_is_converted_starts_without_reading_the_weights_again(
+        self, architecture: str, archived: bool, load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        import torch
+        from fairseq import checkpoint_utils
+
+        path = fairseq.write_model(tmp_path / "model", architecture)
+        state = torch.load(path, weights_only=False)
+        torch.save(state, path, _use_new_zipfile_serialization=archived)
+        first = load(path, cache=tmp_path)
+
+        def read(*_: object, **__: object) -> None:
+            raise AssertionError("the weights are read")
+
+        monkeypatch.setattr(checkpoint_utils, "load_model_ensemble_and_task", read)
+        second = load(path, cache=tmp_path)
+        assert second.capabilities == first.capabilities
+        assert ask(second, request("w1 w2")).tokens == ask(first, request("w1 w2")).tokens
+
     def test_another_type_is_another_conversion(self, load: Load, tmp_path: Path):
         sizes = {}
         for dtype in ("float32", "int8"):
