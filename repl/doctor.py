@@ -147,7 +147,7 @@ def _ask_torch(patience: float = 120) -> tuple[dict[str, Any], str]:
     """What torch says of itself, or why it does not."""
     command = [sys.executable, "-P", "-c", _ASK_TORCH]
     try:
-        told = subprocess.run(command, capture_output=True, text=True, timeout=patience, check=False)  # noqa: S603
+        told = subprocess.run(command, capture_output=True, text=True, timeout=patience, check=False)
         return json.loads(told.stdout), ""
     except subprocess.TimeoutExpired:
         return {}, f"it does not answer within {patience:g} s"

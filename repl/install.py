@@ -142,7 +142,7 @@ def _call(command: list[str], extra: Mapping[str, str] | None = None) -> int:
     if command[1] == "pip":
         command += ["--python", sys.executable]
     environment = {**os.environ, **(extra or {})}
-    return subprocess.run(command, stdout=sys.stderr, env=environment, check=False).returncode  # noqa: S603
+    return subprocess.run(command, stdout=sys.stderr, env=environment, check=False).returncode
 
 
 def _say(text: str) -> None:

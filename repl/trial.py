@@ -31,7 +31,7 @@ class Trial:
     def __init__(self, backend: str) -> None:
         command = [sys.executable, "-P", "-m", "repl", "run", "--model", f"demo:{MODELS[backend]}"]
         command += ["--backend", backend, "--replicas", "1", "--quiet", "--set", "max_new=8"]
-        self._process = subprocess.Popen(  # noqa: S603
+        self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -73,7 +73,7 @@ def nvml(monkeypatch: pytest.MonkeyPatch) -> Install:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     devices.forget()
     install()
-    yield install  # type: ignore[misc]
+    yield install
     devices.forget()
 
 

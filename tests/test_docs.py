@@ -17,7 +17,7 @@ def names(text: str) -> set[str]:
     return set(re.findall(r"`(\w+)`", text))
 
 
-@pytest.mark.parametrize("event", events.JsonEvent.__args__, ids=lambda event: event.__struct_config__.tag)  # type: ignore[attr-defined]
+@pytest.mark.parametrize("event", events.JsonEvent.__args__, ids=lambda event: event.__struct_config__.tag)
 def test_every_event_is_documented_with_its_keys(event: type[msgspec.Struct]) -> None:
     tag = event.__struct_config__.tag
     (row,) = (line for line in PIPES.splitlines() if f"`{tag}`" in line.partition("|")[2].partition("|")[0])

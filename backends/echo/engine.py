@@ -109,7 +109,7 @@ class EchoEngine:
         )
         self._options = options
         self._rows: dict[int, _Row] = {}
-        self._chance = random.Random(0)  # noqa: S311
+        self._chance = random.Random(0)
         # Read-write, so that the FIFO never reads as ended while no test has it open.
         self._gate = os.open(options.gate, os.O_RDWR | os.O_NONBLOCK) if options.gate else None
 

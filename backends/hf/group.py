@@ -139,7 +139,7 @@ class Leader:
 
     def _start(self, order: Order) -> Connection:
         ours, theirs = socket.socketpair()
-        process = subprocess.Popen(  # noqa: S603
+        process = subprocess.Popen(
             [sys.executable, "-P", "-m", "backends.hf.follower", str(theirs.fileno()), str(os.getpid())],
             stdin=subprocess.DEVNULL,
             pass_fds=[theirs.fileno(), self._meeting.fileno()],

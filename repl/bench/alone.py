@@ -72,7 +72,7 @@ class Alone:
 
     def __enter__(self) -> "Alone":
         command = [sys.executable, "-P", "-m", self._module]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self._say(msgspec.json.encode(self._job))
         self._hear()
         return self

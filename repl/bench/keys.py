@@ -89,7 +89,7 @@ def _type(terminal: Terminal, keys: int) -> tuple[list[float], int]:
         if at % len(ALPHABET) == 0:
             terminal.send(CLEAR)
             terminal.read_until(None, 0.3)
-        terminal.read_until(None, random.uniform(*PAUSES))  # noqa: S311
+        terminal.read_until(None, random.uniform(*PAUSES))
         key = character.encode()
         typed = terminal.send(key)
         seen = terminal.read_until(key, PATIENCE)

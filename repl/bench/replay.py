@@ -9,6 +9,7 @@ import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from repl.bench import queueing, simulator
 from repl.bench.errors import BenchError
@@ -43,20 +44,20 @@ def read(path: Path) -> dict[str, _Model]:
     return models
 
 
-def _take(line: dict[str, object], models: dict[str, _Model], model_of: dict[int, str]) -> None:
-    event, now = line["event"], float(line["t"])  # type: ignore[arg-type]
+def _take(line: dict[str, Any], models: dict[str, _Model], model_of: dict[int, str]) -> None:
+    event, now = line["event"], float(line["t"])
     if event == "replica":
         model = models.setdefault(str(line["model"]), _Model())
         ready = line["state"] in ("ready", "draining")
-        model.slots[str(line["name"])] = int(line["slots"]) if ready else 0  # type: ignore[call-overload]
+        model.slots[str(line["name"])] = int(line["slots"]) if ready else 0
         model.most_slots = max(model.most_slots, sum(model.slots.values()))
         return
-    number = int(line["id"])  # type: ignore[call-overload]
+    number = int(line["id"])
     if event == "submitted":
         model_of[number] = str(line["model"])
         models.setdefault(model_of[number], _Model()).submitted[number] = now
     elif event == "ended" and line["queue"] is not None:
-        seconds = float(line["queue"]), float(line["total"])  # type: ignore[arg-type]
+        seconds = float(line["queue"]), float(line["total"])
         models[model_of[number]].ended[number] = seconds
     elif event == "placed" and number not in model_of:
         raise KeyError(number)

@@ -51,7 +51,7 @@ class Outcome(NamedTuple):
 
 def jobs(load: float, slots: int, count: int, seed: int, mean: float = 0.25, sigma: float = 1.1) -> list[Job]:
     """Poisson arrivals at ``load`` of all slots, lognormal services of the given mean in seconds."""
-    source = random.Random(seed)  # noqa: S311
+    source = random.Random(seed)
     clock, made = 0.0, []
     for _ in range(count):
         clock += source.expovariate(load * slots / mean)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from backends import registry
 from repl.config.locations import Location, locate, recognise
@@ -55,7 +56,7 @@ def device(text: str) -> str | None:
     return "cpu" if match[2] else f"cuda:{int(match[1])}"
 
 
-def settings(top: dict[str, Item]) -> dict[str, object]:
+def settings(top: dict[str, Item]) -> dict[str, Any]:
     """The values of ``SETTINGS`` that a file holds."""
     readers: dict[str, Callable[[Item], object]] = {
         "queue_limit": lambda item: item.integer(low=1),
@@ -82,7 +83,7 @@ def config(root: Item, path: Path) -> Config:
         compare=_compare(top.get("compare"), models),
         chains=_chains(top["chains"], models) if "chains" in top else {},
         source=path,
-        **settings(top),  # type: ignore[arg-type]
+        **settings(top),
     )
 
 
@@ -237,4 +238,6 @@ def _trust(item: Item) -> tuple[str, ...]:
 
 def _options(item: Item) -> dict[str, object]:
     item.mapping()
-    return dict(item.plain())  # type: ignore[call-overload, no-any-return]
+    plain = item.plain()
+    assert isinstance(plain, dict)
+    return plain

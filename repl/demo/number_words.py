@@ -71,7 +71,7 @@ def split(held_out: int = HELD_OUT, train: int = 20_000, seed: int = SEED) -> Sp
 
     Without that repetition a model sees "one hundred" so seldom that it gets it wrong.
     """
-    rng = random.Random(seed)  # noqa: S311 (a seeded draw is wanted)
+    rng = random.Random(seed)
     drawn = rng.sample(range(LIMIT), 2 * held_out + train)
     test, valid, rest = drawn[:held_out], drawn[held_out : 2 * held_out], drawn[2 * held_out :]
     first = [*range(1000)] * 3 + [*range(0, LIMIT, 100)] * 2 + [*range(0, LIMIT, 1000)] * 4

@@ -112,4 +112,4 @@ def _tool(work: Path, name: str, arguments: str) -> None:
     search = os.pathsep.join([str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = {**os.environ, "PYTHONPATH": search, "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
     tool = [sys.executable, "-m", "backends.fairseq.compat", f"fairseq_cli.{name}:cli_main"]
-    subprocess.run([*tool, *shlex.split(arguments)], cwd=work, env=environment, check=True)  # noqa: S603
+    subprocess.run([*tool, *shlex.split(arguments)], cwd=work, env=environment, check=True)

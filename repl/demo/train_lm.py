@@ -138,7 +138,7 @@ def encode(tokenizer: PreTrainedTokenizerFast, texts: list[str]) -> list[list[in
 def _batches(tokenizer: PreTrainedTokenizerFast, texts: list[str], plan: Plan) -> Iterator[torch.Tensor]:
     """Endless batches: the documents in a new order each epoch, joined and cut into windows."""
     documents = encode(tokenizer, texts)
-    rng = random.Random(plan.seed)  # noqa: S311 (a seeded order is wanted)
+    rng = random.Random(plan.seed)
     size = plan.rows * (plan.window + 1)
     stream: list[int] = []
     while True:

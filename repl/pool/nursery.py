@@ -125,7 +125,7 @@ class Nursery:
         ours, theirs = socket.socketpair(type=socket.SOCK_SEQPACKET)
         one = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
         quiet = {"CUDA_VISIBLE_DEVICES": "", "TOKENIZERS_PARALLELISM": "false", **SPEECH}
-        self._cradle = subprocess.Popen(  # noqa: S603
+        self._cradle = subprocess.Popen(
             [sys.executable, *CRADLE, str(theirs.fileno()), str(os.getpid())],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

@@ -116,4 +116,4 @@ def _choose(ticket: Ticket, free: dict[str, S]) -> S:
         return home
     able = [server for server in free.values() if ticket.pin is None or server.name in ticket.pin]
     least = min(server.load for server in able)
-    return random.choice([server for server in able if server.load == least])  # noqa: S311
+    return random.choice([server for server in able if server.load == least])

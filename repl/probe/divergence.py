@@ -51,7 +51,8 @@ def normalised(scores: "Array") -> "Array":
 
     top = scores.max(axis=-1, keepdims=True)
     summed = np.exp(scores - top).sum(axis=-1, keepdims=True)
-    return scores - top - np.log(summed)  # type: ignore[no-any-return]
+    found: Array = scores - top - np.log(summed)
+    return found
 
 
 def apart(a: "Array", b: "Array") -> Apart:

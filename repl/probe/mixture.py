@@ -65,7 +65,8 @@ def mixed(rows: "Sequence[Array]", mode: Mode) -> "Array":
         if averaged.max() == -np.inf:
             raise ValueError("no token is possible under all models")
         return normalised(averaged)
-    return np.logaddexp.reduce(stacked, axis=0) - math.log(len(rows))  # type: ignore[no-any-return]
+    found: Array = np.logaddexp.reduce(stacked, axis=0) - math.log(len(rows))
+    return found
 
 
 def cut(row: "Array", *, top_k: int = 0, top_p: float = 1.0, min_p: float = 0.0) -> "Array":

@@ -51,7 +51,7 @@ def find(connection: sqlite3.Connection, query: Query, limit: int | None = 50) -
             substr(said.text, 1, {EXCERPT}), state, task, origin_id, origin_how
         FROM gen JOIN model USING (model_id)
         JOIN node AS asked ON asked.hash = in_hash LEFT JOIN node AS said ON said.hash = out_hash
-        WHERE {where} ORDER BY gen_id DESC LIMIT :limit""",  # noqa: S608
+        WHERE {where} ORDER BY gen_id DESC LIMIT :limit""",
         {**values, "limit": -1 if limit is None else limit},
     )
     return [
@@ -76,7 +76,7 @@ def numbers(connection: sqlite3.Connection, query: Query) -> list[int]:
     found = connection.execute(
         f"""SELECT gen_id FROM gen JOIN model USING (model_id)
         JOIN node AS asked ON asked.hash = in_hash LEFT JOIN node AS said ON said.hash = out_hash
-        WHERE {where} ORDER BY gen_id""",  # noqa: S608
+        WHERE {where} ORDER BY gen_id""",
         values,
     )
     return [number for (number,) in found]

@@ -32,7 +32,7 @@ from repl.session.answer import Answer
 from repl.session.exchange import Exchange, Identity, Origin
 from repl.session.rows import COLUMNS, Gen
 
-_SELECT = f"SELECT {', '.join(COLUMNS)} FROM gen WHERE {{}} ORDER BY gen_id"  # noqa: S608
+_SELECT = f"SELECT {', '.join(COLUMNS)} FROM gen WHERE {{}} ORDER BY gen_id"
 
 
 def load(connection: sqlite3.Connection, condition: str, values: Sequence[object]) -> list[Exchange]:
@@ -234,7 +234,7 @@ def _steps(connection: sqlite3.Connection, number: int) -> list[Step]:
             forced=bool(forced),
         )
         for pos, token, piece, text, raw_lp, proc_lp, search_lp, rank, entropy, forced in connection.execute(
-            f"SELECT {columns} FROM tok WHERE gen_id = ? ORDER BY pos",  # noqa: S608
+            f"SELECT {columns} FROM tok WHERE gen_id = ? ORDER BY pos",
             (number,),
         )
     ]

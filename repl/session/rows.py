@@ -108,7 +108,7 @@ class Divergence(msgspec.Struct, frozen=True, kw_only=True):
 
 
 COLUMNS = Gen.__struct_fields__
-_INSERT = f"INSERT INTO gen ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608
+_INSERT = f"INSERT INTO gen ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
 
 
 def begin(connection: sqlite3.Connection, run: Run, session: str) -> Place:

@@ -57,7 +57,7 @@ class ReplApp(Actions):
 
     CSS_PATH = "styles.tcss"
     TITLE = "multigpu-repl"
-    COMMANDS = {_palette}  # noqa: RUF012
+    COMMANDS: ClassVar = {_palette}
     BINDINGS: ClassVar[list[BindingType]] = keymap.bindings(keymap.APP)
 
     AUTO_FOCUS = None

@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from backends import noise  # noqa: E402
+from backends import noise
 
 M64 = (1 << 64) - 1
 CHI2_999 = {2: 13.816, 3: 16.266, 5: 20.515, 9: 27.877}

@@ -106,7 +106,7 @@ def test_the_rarer_searches_have_their_parameters() -> None:
     assert flags.read([*DATA, *unchanged.split()]).settings == flags.read(DATA).settings
 
 
-def test_flags_of_the_model_are_its_options(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_flags_of_the_model_are_its_options(tmp_path) -> None:
     words = "--lm-path lm.pt --lm-weight 0.3 --retain-dropout --retain-dropout-modules A,B"
     wanted = flags.read(
         [*DATA, *words.split(), "--replace-unk", "words.txt", "--model-overrides", "{'dropout': 0.5}"]
@@ -153,7 +153,7 @@ def test_a_line_without_a_reference_is_an_error_of_that_line() -> None:
         assert taken.error is not None and "no reference" in taken.error.message and taken.error.hint
 
 
-def test_the_model_is_configured_as_told(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_the_model_is_configured_as_told(tmp_path) -> None:
     (tmp_path / "a.pt").touch()
     wanted = flags.read([str(tmp_path), "--path", str(tmp_path / "a.pt"), "--cpu", "--batch-size", "7"])
     model = configuration(wanted).models["model"]

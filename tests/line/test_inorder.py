@@ -15,7 +15,7 @@ from repl.session.frontend import Notice
 
 def exchange(number: int, **params: object) -> Exchange:
     spec = ModelSpec(name=f"m{number}", backend="echo", path="")
-    request = Request(model=spec.name, prompt="p", params=Params(**params))  # type: ignore[arg-type]
+    request = Request(model=spec.name, prompt="p", params=Params(**params))
     return Exchange(
         id=number,
         line=1,

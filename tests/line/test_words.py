@@ -68,7 +68,7 @@ def test_cutting_says_so(text: str, columns: int) -> None:
 
 
 def status(state: str, **more: object) -> ReplicaStatus:
-    return ReplicaStatus(name="lm/0", model="lm", device="cpu:0", state=state, **more)  # type: ignore[arg-type]
+    return ReplicaStatus(name="lm/0", model="lm", device="cpu:0", state=state, **more)
 
 
 def test_replicas_in_a_few_words() -> None:

@@ -44,7 +44,7 @@ def plans(count: int = 1, *, model: str = "echo", slots: int = 1, **options: obj
 
 
 def ask(prompt: str, model: str = "echo", **params: object) -> Request:
-    return Request(model=model, prompt=prompt, params=Params(**params))  # type: ignore[arg-type]
+    return Request(model=model, prompt=prompt, params=Params(**params))
 
 
 async def until(pool: Coordinator, holds: Callable[[], bool]) -> None:

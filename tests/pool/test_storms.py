@@ -76,7 +76,7 @@ async def test_replicas_killed_every_few_requests(on_loss: str) -> None:
                         os.kill(source.choice(alive), signal.SIGKILL)
 
         prompt = "a b c d e f g h i j"
-        tickets = [pool.submit(ask(prompt), sink=strike, on_loss=on_loss) for _ in range(70)]  # type: ignore[arg-type]
+        tickets = [pool.submit(ask(prompt), sink=strike, on_loss=on_loss) for _ in range(70)]
         async with asyncio.timeout(60):
             await asyncio.gather(*(t.wait() for t in tickets))
         ledger.check(tickets, pool)

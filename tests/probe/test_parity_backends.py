@@ -7,16 +7,16 @@ import pytest
 
 transformers = pytest.importorskip("transformers")
 
-from tests.backends.fairseq import support as fairseq_support  # noqa: E402
+from tests.backends.fairseq import support as fairseq_support
 
 # isort: split
-import torch  # noqa: E402
-from tokenizers import Tokenizer, models, pre_tokenizers  # noqa: E402
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
 
-from backends.hf import HuggingFace  # noqa: E402
-from repl.messages import Failed, Finished, ModelSpec, Request, Step  # noqa: E402
-from repl.params import Params  # noqa: E402
-from repl.probe.parity import compare, parity  # noqa: E402
+from backends.hf import HuggingFace
+from repl.messages import Failed, Finished, ModelSpec, Request, Step
+from repl.params import Params
+from repl.probe.parity import compare, parity
 
 GPT2 = (
     "--decoder-normalize-before --decoder-learned-pos --share-decoder-input-output-embed"

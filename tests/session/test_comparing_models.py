@@ -8,12 +8,12 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from repl.config import load_config  # noqa: E402
-from repl.demo import model_path  # noqa: E402
-from repl.opening import open_session  # noqa: E402
-from repl.options import Options  # noqa: E402
-from repl.probe.figure import Figure  # noqa: E402
-from tests.session.support import Screen  # noqa: E402
+from repl.config import load_config
+from repl.demo import model_path
+from repl.opening import open_session
+from repl.options import Options
+from repl.probe.figure import Figure
+from tests.session.support import Screen
 
 PROMPT = "The with statement"
 LINES = {

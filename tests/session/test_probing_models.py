@@ -8,14 +8,14 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from minicons import scorer  # noqa: E402
+from minicons import scorer
 
-from repl.config import load_config  # noqa: E402
-from repl.messages import Step  # noqa: E402
-from repl.opening import open_session  # noqa: E402
-from repl.options import Options  # noqa: E402
-from repl.probe.figure import Figure  # noqa: E402
-from tests.session.support import Screen  # noqa: E402
+from repl.config import load_config
+from repl.messages import Step
+from repl.opening import open_session
+from repl.options import Options
+from repl.probe.figure import Figure
+from tests.session.support import Screen
 
 TEXT = "The with statement is used to wrap a block.\nA file object is returned."
 CONTEXT, NEXT = "The with statement is used", "to wrap a block"

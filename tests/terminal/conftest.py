@@ -82,7 +82,7 @@ class Terminal:
 
     def shows(self, *texts: str) -> None:
         for text in texts:
-            self.until(lambda wanted=text: wanted in "\n".join(self.rows()), text)  # type: ignore[misc]
+            self.until(lambda wanted=text: wanted in "\n".join(self.rows()), text)
 
     def modes(self) -> str:
         """The line discipline's settings, asked from the shell that is in front now."""

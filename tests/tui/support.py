@@ -156,7 +156,7 @@ def replica(model: str, number: int = 0, **fields: object) -> ReplicaStatus:
         "memory": 300_000_000,
         "device": f"cpu:{number}",
     }
-    return ReplicaStatus(name=f"{model}/{number}", model=model, **(known | fields))  # type: ignore[arg-type]
+    return ReplicaStatus(name=f"{model}/{number}", model=model, **(known | fields))
 
 
 def configuration(*models: str, compare: Sequence[str] = ()) -> Config:
@@ -183,7 +183,7 @@ class Desk:
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[Session]:
         await self.may_open.wait()
-        session = Session(self.config, self.pool, Store(None))  # type: ignore[arg-type]
+        session = Session(self.config, self.pool, Store(None))
         session.exchanges.extend(self.earlier)
         try:
             yield session

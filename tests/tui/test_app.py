@@ -358,7 +358,7 @@ async def test_compare_decides_which_panes_there_are() -> None:
             answering.start().say("hi").finish()
         await desk.command("/compare c a")
         await desk.until(lambda: desk.app.panes.order == ["c", "a"])
-        assert [pane.model for pane in desk.app.panes.query("Pane").results() if pane.display] == ["c", "a"]  # type: ignore[attr-defined]
+        assert [pane.model for pane in desk.app.panes.query("Pane").results() if pane.display] == ["c", "a"]
         await desk.command("/compare all")
         await desk.until(lambda: len(desk.app.panes.order) == 3)
         assert "hi" in desk.lines("b")

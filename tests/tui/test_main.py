@@ -32,7 +32,7 @@ def screenless(monkeypatch: pytest.MonkeyPatch) -> None:
     @asynccontextmanager
     async def open_session(*given: object) -> AsyncIterator[Session]:
         config = configuration("a")
-        session = Session(config, ScriptedPool([replica("a")]), Store(None))  # type: ignore[arg-type]
+        session = Session(config, ScriptedPool([replica("a")]), Store(None))
         os.kill(os.getpid(), signal.SIGTERM)
         try:
             yield session

@@ -17,7 +17,7 @@ def read(*reads: str) -> list[str]:
     """What the app is told: ``paste:TEXT`` and the names of keys."""
     parser = PasteParser()
     told = [event for data in reads for event in parser.feed(data)]
-    return [f"paste:{e.text}" if isinstance(e, events.Paste) else e.key for e in told]  # type: ignore[attr-defined]
+    return [f"paste:{e.text}" if isinstance(e, events.Paste) else e.key for e in told]
 
 
 def test_nothing_in_a_paste_is_a_key() -> None:

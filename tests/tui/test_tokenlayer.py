@@ -15,7 +15,7 @@ TEXTS = st.lists(st.text(alphabet="ab \n漢", max_size=4), max_size=8)
 
 def step(text: str, bits: float | None = None, **fields: object) -> Step:
     lp = None if bits is None else -bits * 0.6931471805599453
-    return Step(id=1, index=0, token=1, piece=text.encode(), text=text, raw_lp=lp, **fields)  # type: ignore[arg-type]
+    return Step(id=1, index=0, token=1, piece=text.encode(), text=text, raw_lp=lp, **fields)
 
 
 @given(TEXTS)
@@ -51,7 +51,7 @@ def test_places_count_lines_and_columns_as_drawn() -> None:
 def painted(*steps: Step, heat: str = "bits") -> Block:
     block = Block()
     layer = TokenLayer(block)
-    layer.heat = heat  # type: ignore[assignment]
+    layer.heat = heat
     block.append("".join(s.text for s in steps))
     layer.rebuild(steps, "".join(s.text for s in steps))
     return block

@@ -160,7 +160,7 @@ async def test_enter_branches_with_what_is_chosen(keys: list[str], line: str) ->
     async with Desk("early").running() as desk:
         await walking(desk)
         sent: list[str] = []
-        desk.app.submit_line = sent.append  # type: ignore[method-assign]
+        desk.app.submit_line = sent.append
         await desk.pilot.press("right", *keys)
         await desk.until(lambda: sent)
         assert sent == [line]

@@ -65,7 +65,7 @@ async def test_text_is_selected_with_the_mouse_and_copied_as_it_was_written() ->
         assert early.exchange.finish == "eos"
 
 
-async def test_copying_hands_the_text_to_the_terminal_as_osc_52(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+async def test_copying_hands_the_text_to_the_terminal_as_osc_52(monkeypatch) -> None:
     async with Desk("early").running() as desk:
         written: list[str] = []
         monkeypatch.setattr(desk.app._driver, "write", written.append)

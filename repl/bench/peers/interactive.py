@@ -27,7 +27,7 @@ def run(data: Path, checkpoint: Path, lines: Sequence[str], *, threads: int, opt
     command = [sys.executable, "-m", "backends.fairseq.compat", "fairseq_cli.interactive:cli_main"]
     command += [str(data), "--path", str(checkpoint), "--cpu", *options]
     env = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(  # noqa: S603
+    with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env
     ) as process:
         assert process.stdout is not None

@@ -11,12 +11,12 @@ import pytest
 
 transformers = pytest.importorskip("transformers")
 
-from backends.hf import HuggingFace  # noqa: E402
-from repl.demo import model_path  # noqa: E402
-from repl.messages import ModelSpec  # noqa: E402
-from tests.backends.ctranslate2.conftest import Load  # noqa: E402
-from tests.backends.ctranslate2.support import Told, ask, request, together  # noqa: E402
-from tests.backends.hf import support as hf  # noqa: E402
+from backends.hf import HuggingFace
+from repl.demo import model_path
+from repl.messages import ModelSpec
+from tests.backends.ctranslate2.conftest import Load
+from tests.backends.ctranslate2.support import Told, ask, request, together
+from tests.backends.hf import support as hf
 
 LINES = ["the cat", "a model reads a prompt", "the"]
 

@@ -56,8 +56,8 @@ def member(number: int, length: int = 5, causal: bool = False, **settings: Any) 
     asked_for = request("", number, max_new=10, **settings)
     started = Started(id=number, prompt_ids=(), prompt_text="")
     asked = Asked(started=started, codec=Codec(), feed=[7] * length, script=[], limit=10)
-    plan = Plan.of(asked_for, Reader(), 50, False)  # type: ignore[arg-type]
-    return Member(asked_for, asked, plan, Reader(), causal)  # type: ignore[arg-type]
+    plan = Plan.of(asked_for, Reader(), 50, False)
+    return Member(asked_for, asked, plan, Reader(), causal)
 
 
 def ids(members: list[Member]) -> list[int]:

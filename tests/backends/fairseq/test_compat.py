@@ -84,11 +84,11 @@ def test_plug_in_configurations_may_hold_one_another() -> None:
     from fairseq.dataclass import FairseqDataclass
 
     @dataclasses.dataclass
-    class Inner(FairseqDataclass):  # type: ignore[misc]
+    class Inner(FairseqDataclass):
         size: int = 3
 
     @dataclasses.dataclass
-    class Outer(FairseqDataclass):  # type: ignore[misc]
+    class Outer(FairseqDataclass):
         inner: Inner = Inner()  # noqa: RUF009
 
     assert Outer().inner.size == 3

@@ -96,7 +96,7 @@ def test_each_line_may_have_languages_of_its_own(several: Path) -> None:
     for asked, heard in zip(requests, together(engine, requests), strict=True):
         languages = asked.params.source_lang, asked.params.target_lang
         assert None not in languages
-        found, read = Upstream(several, *languages).answer(asked.prompt, beam=3, max_len_b=12)  # type: ignore[arg-type]
+        found, read = Upstream(several, *languages).answer(asked.prompt, beam=3, max_len_b=12)
         told = Told(engine, asked)
         assert list(told.started.prompt_ids) == read
         assert_same(told, found)

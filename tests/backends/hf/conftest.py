@@ -5,9 +5,9 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from backends.hf import HuggingFace  # noqa: E402
-from repl.messages import ModelSpec  # noqa: E402
-from tests.backends.hf import support  # noqa: E402
+from backends.hf import HuggingFace
+from repl.messages import ModelSpec
+from tests.backends.hf import support
 
 
 @pytest.fixture(scope="package", autouse=True)

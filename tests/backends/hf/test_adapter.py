@@ -7,9 +7,9 @@ import torch
 
 peft = pytest.importorskip("peft")
 
-from backends.base import BackendError  # noqa: E402
-from backends.hf import HuggingFace  # noqa: E402
-from tests.backends.hf.support import ask, reference  # noqa: E402
+from backends.base import BackendError
+from backends.hf import HuggingFace
+from tests.backends.hf.support import ask, reference
 
 # peft asks transformers for what it will drop in its next major version.
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")

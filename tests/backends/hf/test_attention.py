@@ -4,7 +4,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from tests.backends.hf.support import SEQ2SEQ, ask, request, run  # noqa: E402
+from tests.backends.hf.support import SEQ2SEQ, ask, request, run
 
 SOURCE = "the cat sat on the mat"
 

@@ -4,7 +4,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from tests.backends.hf.support import ask, build, request, run  # noqa: E402
+from tests.backends.hf.support import ask, build, request, run
 
 PROMPTS = ["the cat", "that was that", "a model reads"]
 

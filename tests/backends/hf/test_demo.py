@@ -7,7 +7,7 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from tests.backends.hf.support import reference, request, run  # noqa: E402
+from tests.backends.hf.support import reference, request, run
 
 MODELS = Path(__file__).parents[3] / "repl" / "demo" / "models"
 PROMPTS = ["The with statement", "Return a list of", "Raised when"]

@@ -9,14 +9,14 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from minicons import scorer  # noqa: E402
-from tokenizers import processors  # noqa: E402
+from minicons import scorer
+from tokenizers import processors
 
-from backends.base import BackendError, BatchingEngine  # noqa: E402
-from backends.hf import HuggingFace  # noqa: E402
-from repl.messages import ModelSpec, Started, Step  # noqa: E402
-from tests.backends.hf import support  # noqa: E402
-from tests.backends.hf.support import ask, request, run  # noqa: E402
+from backends.base import BackendError, BatchingEngine
+from backends.hf import HuggingFace
+from repl.messages import ModelSpec, Started, Step
+from tests.backends.hf import support
+from tests.backends.hf.support import ask, request, run
 
 TEXT = "the hat sat on a prompt, token by token"
 SIZES = {

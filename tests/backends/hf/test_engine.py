@@ -4,9 +4,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from backends.base import BatchingEngine  # noqa: E402
-from backends.hf.causal import CausalRows  # noqa: E402
-from tests.backends.hf.support import ask, request, run  # noqa: E402
+from backends.base import BatchingEngine
+from backends.hf.causal import CausalRows
+from tests.backends.hf.support import ask, request, run
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from repl.messages import Started  # noqa: E402
-from tests.backends.hf.support import CAUSAL, RECURRENT, ask, request, run  # noqa: E402
+from repl.messages import Started
+from tests.backends.hf.support import CAUSAL, RECURRENT, ask, request, run
 
 TEXT = "the cat sat on the mat"
 BY_HAND = {

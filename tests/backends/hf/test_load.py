@@ -12,15 +12,15 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from backends import fingerprint, registry  # noqa: E402
-from backends.base import BackendError  # noqa: E402
-from backends.hf import HuggingFace, kinds, selftest  # noqa: E402
-from backends.hf import load as loading  # noqa: E402
-from backends.hf.causal import CausalRows  # noqa: E402
-from backends.hf.recurrent import RecomputedRows, RecurrentRows  # noqa: E402
-from repl.messages import ModelSpec  # noqa: E402
-from repl.params import PARAMETERS  # noqa: E402
-from tests.backends.hf.support import ask, build, reference, request, run  # noqa: E402
+from backends import fingerprint, registry
+from backends.base import BackendError
+from backends.hf import HuggingFace, kinds, selftest
+from backends.hf import load as loading
+from backends.hf.causal import CausalRows
+from backends.hf.recurrent import RecomputedRows, RecurrentRows
+from repl.messages import ModelSpec
+from repl.params import PARAMETERS
+from tests.backends.hf.support import ask, build, reference, request, run
 
 
 @pytest.fixture

@@ -4,11 +4,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from backends.hf import memory  # noqa: E402
-from backends.hf.causal import CausalRows  # noqa: E402
-from backends.hf.memory import Demand  # noqa: E402
-from repl.messages import Failed, Finished, Started  # noqa: E402
-from tests.backends.hf.support import KINDS, RECURRENT, ask, reference, request, run  # noqa: E402
+from backends.hf import memory
+from backends.hf.causal import CausalRows
+from backends.hf.memory import Demand
+from repl.messages import Failed, Finished, Started
+from tests.backends.hf.support import KINDS, RECURRENT, ask, reference, request, run
 
 ROOM = 64
 

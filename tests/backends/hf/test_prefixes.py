@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 
-from backends.hf.causal import CausalRows, KeptLayer, Snapshot  # noqa: E402
-from backends.hf.prefixes import WORTH, PrefixStore, common  # noqa: E402
-from tests.backends.hf.support import CAUSAL, KINDS, SEQ2SEQ, ask, reference, request, run  # noqa: E402
+from backends.hf.causal import CausalRows, KeptLayer, Snapshot
+from backends.hf.prefixes import WORTH, PrefixStore, common
+from tests.backends.hf.support import CAUSAL, KINDS, SEQ2SEQ, ask, reference, request, run
 
 FIRST = "Every good boy: a model reads a prompt and writes an answer, and that was that"
 """40 tokens."""

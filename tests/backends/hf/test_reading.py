@@ -6,11 +6,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from backends.hf import selftest  # noqa: E402
-from backends.hf.causal import CausalRows  # noqa: E402
-from backends.hf.kinds import divisible  # noqa: E402
-from repl.messages import Finished, Started, Step  # noqa: E402
-from tests.backends.hf.support import CAUSAL, KINDS, RECURRENT, ask, reference, request, run  # noqa: E402
+from backends.hf import selftest
+from backends.hf.causal import CausalRows
+from backends.hf.kinds import divisible
+from repl.messages import Finished, Started, Step
+from tests.backends.hf.support import CAUSAL, KINDS, RECURRENT, ask, reference, request, run
 
 PROMPT = "a model reads a prompt and writes, that was that and the hat sat on the mat"
 

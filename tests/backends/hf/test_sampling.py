@@ -4,14 +4,14 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from backends import noise  # noqa: E402
-from backends.hf import sampling  # noqa: E402
-from backends.hf.candidates import narrow  # noqa: E402
-from backends.hf.processors import Fixed, Warp, forbid, processors, warpers  # noqa: E402
-from backends.hf.text import Codec  # noqa: E402
-from backends.hf.wording import Wording  # noqa: E402
-from repl.params import Params  # noqa: E402
-from tests.backends.hf.support import ask, reference, request, run  # noqa: E402
+from backends import noise
+from backends.hf import sampling
+from backends.hf.candidates import narrow
+from backends.hf.processors import Fixed, Warp, forbid, processors, warpers
+from backends.hf.text import Codec
+from backends.hf.wording import Wording
+from repl.params import Params
+from tests.backends.hf.support import ask, reference, request, run
 
 SETTINGS = [
     {"repetition_penalty": 1.7},

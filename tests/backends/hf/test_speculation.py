@@ -4,12 +4,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from backends.base import BackendError  # noqa: E402
-from backends.hf import selftest  # noqa: E402
-from backends.hf.causal import CausalRows  # noqa: E402
-from backends.hf.lookup import Lookup  # noqa: E402
-from backends.hf.speculation import Drafts  # noqa: E402
-from tests.backends.hf.support import ask, request, run  # noqa: E402
+from backends.base import BackendError
+from backends.hf import selftest
+from backends.hf.causal import CausalRows
+from backends.hf.lookup import Lookup
+from backends.hf.speculation import Drafts
+from tests.backends.hf.support import ask, request, run
 
 REPETITIVE = "the cat sat on the mat and " * 4
 KINDS = ("gpt2", "llama", "mistral-window", "bloom", "qwen3-moe", "deepseek-mla")
