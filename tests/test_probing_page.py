@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from rich.cells import cell_len
 
 from repl.config import Arguments, choose
 from repl.opening import open_session
@@ -79,6 +80,10 @@ async def test_every_example_gives_what_the_page_shows(files) -> None:
             before = len(session.exchanges)
             for line in example.lines:
                 await carry_out(session, line, screen)
+            for figure in (output for output in screen.shown if isinstance(output, Figure)):
+                for width in (60, 80, WIDTH):
+                    rows = as_text(figure.rows(width)).split("\n")
+                    assert max(map(cell_len, rows)) <= width, (example.lines, width)
             shown = shape(told(session.exchanges[before:], screen))
             assert shape(example.shown[0]) in shown, example.lines
 

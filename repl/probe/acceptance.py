@@ -12,8 +12,7 @@ import msgspec
 from repl.probe.figure import Figure, Row, Span, piece_text, plural
 from repl.probe.parting import Position
 from repl.probe.strip import strip
-from repl.probe.table import cut, table
-from repl.safe import visible_line
+from repl.probe.table import cut, marked, phrases, table, wrapped
 
 LENGTHS = (1, 2, 4, 8)
 """Proposals in a round."""
@@ -56,21 +55,21 @@ class Acceptance(Figure, frozen=True, kw_only=True):
         along = f" along #{self.along}" if self.along is not None else ""
         count = plural(len(self.accepted), "token")
         head = f"{self.draft} > {self.target}: {most}{self.mean:.1%} of {count}{along}"
-        found: list[Row] = [(Span(visible_line(head), "strong"),)]
-        found += [(Span(f"≠ {visible_line(note)}", "warning"),) for note in self.notes]
-        found += [(), (Span("rejected at each token, ▇ = always · ▲ listed below", "muted"),)]
+        found = wrapped(head, "strong", width)
+        found += marked(self.notes, width)
+        found += [(), *phrases(("rejected at each token, ▇ = always", "▲ listed below"), width, "muted")]
         worst = self._worst()
         marks = ["▲" if at in worst else " " for at in range(len(self.accepted))]
         rejected = [None if value is None else 1 - value for value in self.accepted]
         found += strip(rejected, width, marks=marks, muted=[False] * len(marks), full=1.0)
         body: list[list[Span | str]] = [[f"{x.proposals}", f"{most}{x.tokens:.2f}"] for x in self.expected]
-        found += [(), *table(("proposals a round", "tokens a pass"), body, right=(0, 1))]
+        found += [(), *table(("proposals a round", "tokens a pass"), body, right=(0, 1), width=width)]
         if worst:
             least: list[list[Span | str]] = [
                 [f"{at}", Span(cut(piece_text(self.pieces[at]), 24)), f"{self.accepted[at]:.1%}"]
                 for at in worst
             ]
-            found += [(), *table(("token", "", "taken"), least, right=(0, 2))]
+            found += [(), *table(("token", "", "taken"), least, right=(0, 2), width=width)]
         return found
 
     def _worst(self) -> list[int]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rich.cells import cell_len
 
 from repl.probe.figure import LEVELS, MARKS, Figure, Row, Span, piece_text
-from repl.probe.table import cut, flow
+from repl.probe.table import cut, flow, marked
 from repl.safe import visible_line
 
 LABEL = 12
@@ -42,7 +42,7 @@ class Attention(Figure, frozen=True, kw_only=True):
         sources = [_named(piece, HEAD) for piece in self.source]
         label = max(map(cell_len, names), default=0) + 1
         sizes = [max(CELL, cell_len(source)) for source in sources]
-        found: list[Row] = [(Span(f"≠ {visible_line(note)}", "warning"),) for note in self.notes]
+        found: list[Row] = marked(self.notes, width)
         start = 0
         while start < len(sources):
             end, used = start + 1, sizes[start]

@@ -52,6 +52,6 @@ class Choices(Figure, frozen=True, kw_only=True):
             rest += f" · entropy {nats_to_bits(self.entropy):.2f} bits"
         return [
             (Span(visible_line(self.text)[-4 * width :], "strong"), Span("▏")),
-            *table(("", "token", "p", "bits", "id", ""), body, right=(0, 2, 3, 4)),
+            *table(("", "token", "p", "bits", "id", ""), body, right=(0, 2, 3, 4), width=width, names=2),
             (Span(rest, "muted"),),
         ]

@@ -7,7 +7,7 @@ import msgspec
 
 from repl.probe.figure import Figure, Row, Span, heat, plural
 from repl.probe.table import cut, table
-from repl.probe.tokens import Totals
+from repl.probe.tokens import SUMS, Totals
 from repl.safe import visible_line
 
 SHOWN = 10
@@ -52,22 +52,19 @@ class Corpus(Figure, frozen=True, kw_only=True):
 
     def rows(self, width: int) -> Sequence[Row]:
         """The models' totals, then the texts that surprised the first of them most."""
-        body = []
+        body: list[Sequence[Span | str]] = []
         for at, (model, sums) in enumerate(zip(self.models, self.totals, strict=True)):
             failed = sum(text.totals[at] is None for text in self.texts)
             body.append(
                 (
                     Span(visible_line(model), "strong"),
-                    f"{sums.nats:,.4f}",
-                    f"{sums.tokens:,}",
-                    f"{sums.bits_per_token:.3f}",
-                    f"{sums.bits_per_byte:.3f}" if sums.bytes else "–",
-                    f"{sums.perplexity:,.2f}",
+                    *sums.cells(),
                     Span(f"{failed:,} failed" if failed else "", "bad"),
                 )
             )
-        heading = ("", "nats", "tokens", "bits/token", "bits/byte", "perplexity", "")
-        found = [*table(heading, body, right=(1, 2, 3, 4, 5)), (Span(f"opening {self.opening}", "muted"),)]
+        heading = ("", *SUMS, "")
+        found = table(heading, body, right=(1, 2, 3, 4, 5), width=width)
+        found.append((Span(f"opening {self.opening}", "muted"),))
         listed = [text for text in self.texts if any(t is not None and t.bytes for t in text.totals)]
         worst = sorted(listed, key=lambda text: -max(_rate(t) for t in text.totals))[:SHOWN]
         if worst:
@@ -76,6 +73,7 @@ class Corpus(Figure, frozen=True, kw_only=True):
                 ("line", *map(visible_line, self.models), "text"),
                 [_line(text, width) for text in worst],
                 right=range(len(self.models) + 1),
+                width=width,
             )
         failures = [(text.line, error) for text in self.texts for error in text.errors]
         found += [(Span(f"✗ line {line}: {visible_line(error)}", "bad"),) for line, error in failures[:SHOWN]]

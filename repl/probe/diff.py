@@ -9,7 +9,7 @@ from rich.cells import split_graphemes
 
 from repl.probe.figure import Figure, Row, Span
 from repl.probe.spans import Block, diff, edges
-from repl.probe.table import table
+from repl.probe.table import flow, table
 from repl.probe.tokens import Token, totals
 from repl.safe import visible_line
 
@@ -78,10 +78,10 @@ class Comparison(Figure, frozen=True, kw_only=True):
 
     def rows(self, width: int) -> Sequence[Row]:
         """A table of figures, then the difference between each answer and the first."""
-        found = [*_figures(self.answers)]
+        found = [*_figures(self.answers, width)]
         first = self.answers[0]
         for answer, changes in zip(self.answers[1:], self.against_first, strict=True):
-            found += [(), _heading(first, answer, changes, self.unit)]
+            found += [(), *_heading(first, answer, changes, self.unit, width)]
             if changes.changes:
                 found += _wrapped(_spans(changes), width)
         return found
@@ -166,9 +166,10 @@ def _changes(a: Answered, b: Answered, *, words: bool) -> Changes:
     )
 
 
-def _figures(answers: Sequence[Answered]) -> list[Row]:
+def _figures(answers: Sequence[Answered], width: int) -> list[Row]:
     heading = ("", "model", "tokens", "bits/byte", "first", "total", "tok/s", "end")
-    return table(heading, [_line(answer) for answer in answers], right=(2, 3, 4, 5, 6))
+    body = [_line(answer) for answer in answers]
+    return table(heading, body, right=(2, 3, 4, 5, 6), width=width, names=2)
 
 
 def _line(answer: Answered) -> list[Span | str]:
@@ -191,19 +192,20 @@ def _seconds(value: float | None) -> str:
     return f"{value * 1000:,.0f} ms" if value < 1 else f"{value:,.1f} s"
 
 
-def _heading(first: Answered, answer: Answered, changes: Changes, unit: str) -> Row:
+def _heading(first: Answered, answer: Answered, changes: Changes, unit: str, width: int) -> list[Row]:
     names = f"#{first.exchange} {first.model} → #{answer.exchange} {answer.model}"
     if not changes.changes:
-        return (Span(visible_line(names), "strong"), Span("  = the same", "good"))
+        return flow([Span(visible_line(names), "strong"), Span("  = the same", "good")], width)
     count = f"{len(changes.changes)} {'change' if len(changes.changes) == 1 else 'changes'} of {unit}"
     where = f"token {changes.first_token_a}"
     if changes.first_token_a != changes.first_token_b:
         where += f" (of the other {changes.first_token_b})"
-    return (
+    parts = [
         Span(visible_line(names), "strong"),
         Span(f"  ≠ from {where}, byte {changes.first_byte}", "warning"),
         Span(f" · {count}", "muted"),
-    )
+    ]
+    return flow(parts, width)
 
 
 def _spans(changes: Changes) -> list[Span]:

@@ -7,7 +7,7 @@ import msgspec
 from repl.probe.figure import Figure, Row, Span, nats_to_bits, piece_text, plural
 from repl.probe.spans import Block, diff
 from repl.probe.strip import strip
-from repl.probe.table import cut, phrases, table
+from repl.probe.table import cut, marked, phrases, table
 from repl.probe.tokens import Token, totals
 from repl.safe import visible_line
 
@@ -64,7 +64,7 @@ class Gaps(Figure, frozen=True, kw_only=True):
 
     def rows(self, width: int) -> Sequence[Row]:
         """Totals, a strip of the differences, and the widest of them in numbers."""
-        found: list[Row] = [(Span(f"≠ {visible_line(note)}", "warning"),) for note in self.notes]
+        found: list[Row] = marked(self.notes, width)
         for read in (self.a, self.b):
             sums = totals(read.tokens)
             words = f"  {plural(sums.tokens, 'token')} · {sums.bits_per_byte:.3f} bits/byte"
@@ -86,9 +86,9 @@ class Gaps(Figure, frozen=True, kw_only=True):
             muted=[False] * len(bits),
             full=full,
         )
-        return [*found, (), *self._widest()]
+        return [*found, (), *self._widest(width)]
 
-    def _widest(self) -> list[Row]:
+    def _widest(self, width: int) -> list[Row]:
         known = [(abs(gap.bits), at) for at, gap in enumerate(self.gaps) if gap.bits]
         body: list[list[Span | str]] = []
         for _, at in sorted(known, key=lambda pair: (-pair[0], pair[1]))[:WIDEST]:
@@ -98,7 +98,8 @@ class Gaps(Figure, frozen=True, kw_only=True):
             shown = cut(piece_text(gap.piece), 24)
             body.append([f"{at}", f"{gap.offset}", shown, *(f"{value:.2f}" for value in bits), difference])
         names = [visible_line(read.model) for read in (self.a, self.b)]
-        return table(("", "byte", "text", *names, "bits"), body, right=(0, 1, 3, 4, 5)) if body else []
+        heading = ("", "byte", "text", *names, "bits")
+        return table(heading, body, right=(0, 1, 3, 4, 5), width=width, names=3) if body else []
 
 
 def gaps(a: Read, b: Read, *, along: int | None = None, notes: Sequence[str] = ()) -> Gaps:

@@ -8,7 +8,7 @@ import msgspec
 
 from repl.params import Value
 from repl.probe.figure import Figure, Row, Span
-from repl.probe.table import cut, table
+from repl.probe.table import cut, marked, table
 from repl.safe import visible_line
 
 HEADS = 6
@@ -99,14 +99,14 @@ class Grid(Figure, frozen=True, kw_only=True):
 
     def rows(self, width: int) -> Sequence[Row]:
         """For each model a table with a row for each setting, then the texts of each setting."""
-        found: list[Row] = [(Span(f"≠ {visible_line(note)}", "warning"),) for note in self.notes]
+        found: list[Row] = marked(self.notes, width)
         names = [name for name, _ in self.axes]
         for model in dict.fromkeys(c.model for c in self.cells):
             cells = [c for c in self.cells if c.model == model]
             heading = (*names, "answers", "distinct-1", "distinct-2", "same", "tok", "bits/tok")
             body = [_figures(c, names) for c in cells]
             found += [(Span(visible_line(model), "strong"),)]
-            found += table(heading, body, right=range(len(heading)))
+            found += table(heading, body, right=range(len(heading)), width=width, names=len(names))
             for c in cells:
                 found += [(), (Span(_setting(c, names), "heading"),), *_heads(c, width)]
             found.append(())

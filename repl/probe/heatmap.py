@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import msgspec
+from rich.cells import cell_len
 
 from repl.probe.cells import Unit, lines, mark_row, text_row, units
 from repl.probe.figure import FULL, LEVELS, MARKS, Figure, Row, Span, plural
-from repl.probe.table import flow, table
-from repl.probe.tokens import Heat, Token, Totals, totals
+from repl.probe.table import GAP, flow, marked, phrases, table
+from repl.probe.tokens import SUMS, Heat, Token, Totals, totals
 from repl.safe import visible_line
 
 UNKNOWN = "·"
@@ -58,43 +59,44 @@ class HeatMap(Figure, frozen=True, kw_only=True):
 
     def rows(self, width: int) -> Sequence[Row]:
         """The models' totals, then for each the text with a row of marks under each row."""
-        found: list[Row] = comparison(self.readings)
+        found: list[Row] = comparison(self.readings, width)
         for reading in self.readings:
             found.append(())
             if len(self.readings) > 1:
                 found.append((Span(named(reading), "strong"),))
-            found += [*remarks(reading), *heated(reading.tokens, width, self.heat)]
+            found += [*remarks(reading, width), *heated(reading.tokens, width, self.heat)]
         return [*found, *flow([Span(f"{word} ", "muted") for word in LEGEND[self.heat].split(" ")], width)]
 
 
-def comparison(readings: Sequence[Reading]) -> list[Row]:
+def comparison(readings: Sequence[Reading], width: int) -> list[Row]:
     """The totals side by side, and what stood before the text."""
-    body = []
+    body: list[Sequence[Span | str]] = []
     for reading in readings:
         sums = reading.totals
         body.append(
             (
                 Span(named(reading), "strong"),
-                f"{sums.nats:,.4f}",
-                f"{sums.tokens:,}",
-                f"{sums.bits_per_token:.3f}",
-                f"{sums.bits_per_byte:.3f}" if sums.bytes else "–",
-                f"{sums.perplexity:,.2f}",
+                *sums.cells(),
                 Span(visible_line(reading.opening), "muted"),
             )
         )
-    heading = ("", "nats", "tokens", "bits/token", "bits/byte", "perplexity", "opening")
-    return table(heading, body, right=(1, 2, 3, 4, 5))
+    heading = ("", *SUMS, "opening")
+    return table(heading, body, right=(1, 2, 3, 4, 5), width=width)
 
 
-def summary(reading: Reading) -> list[Row]:
+def summary(reading: Reading, width: int) -> list[Row]:
     """The totals in words, and the notes."""
     sums = reading.totals
     words = (
-        f"{sums.nats:.4f} nats · {plural(sums.tokens, 'token')} · {sums.bits_per_token:.3f} bits/token"
-        f" · {sums.bits_per_byte:.3f} bits/byte · perplexity {sums.perplexity:,.2f}"
+        f"{sums.nats:.4f} nats",
+        plural(sums.tokens, "token"),
+        f"{sums.bits_per_token:.3f} bits/token",
+        f"{sums.bits_per_byte:.3f} bits/byte",
+        f"perplexity {sums.shown_perplexity}",
     )
-    return [(Span(named(reading), "strong"), Span(f"  {words}", "muted")), *remarks(reading)]
+    name = Span(f"{named(reading)}{GAP}", "strong")
+    first, *others = phrases(words, max(1, width - cell_len(name.text)), "muted")
+    return [(name, *first), *others, *remarks(reading, width)]
 
 
 def heated(tokens: Sequence[Token], width: int, kind: Heat = "bits") -> list[Row]:
@@ -124,6 +126,6 @@ def named(reading: Reading) -> str:
     return visible_line(reading.model) + number
 
 
-def remarks(reading: Reading) -> list[Row]:
+def remarks(reading: Reading, width: int) -> list[Row]:
     """The notes, a row each."""
-    return [(Span(f"≠ {visible_line(note)}", "warning"),) for note in reading.notes]
+    return marked(reading.notes, width)

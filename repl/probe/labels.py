@@ -8,7 +8,7 @@ import msgspec
 
 from repl.probe.figure import Figure, Row, Span, heat, nats_to_bits, piece_text
 from repl.probe.options import bar
-from repl.probe.table import cut, table
+from repl.probe.table import cut, marked, table
 from repl.readings import Filled
 from repl.safe import visible_line
 
@@ -57,12 +57,9 @@ class Classes(Figure, frozen=True, kw_only=True):
                 ]
                 for label, _ in group[0].labels
             ]
-            found += table(heading, body, right=range(1, len(heading), 2))
+            found += table(heading, body, right=range(1, len(heading), 2), width=width)
         for model in self.models:
-            found += [
-                (Span(f"≠ {visible_line(model.model)}: {visible_line(note)}", "warning"),)
-                for note in model.notes
-            ]
+            found += marked([f"{model.model}: {note}" for note in model.notes], width)
         if any(not model.exclusive for model in self.models):
             names = ", ".join(visible_line(model.model) for model in self.models if not model.exclusive)
             found.append((Span(f"{names}: each label is a question of its own", "muted"),))
@@ -109,13 +106,14 @@ class Cloze(Figure, frozen=True, kw_only=True):
             for rank, line in enumerate(zip_longest(*chosen), 1):
                 cells = [part for option in line for part in _option(option)]
                 body.append([str(rank), *cells])
-            found += [*table(heading, body, right=[0, *_numeric(len(self.models))]), ()]
+            right = [0, *_numeric(len(self.models))]
+            found += [*table(heading, body, right=right, width=width), ()]
         for model in self.models:
             text = model.filled.texts[0] if model.filled.texts else ""
             found.append(
                 (Span(f"{visible_line(model.model)} #{model.exchange}  ", "muted"), Span(visible_line(text)))
             )
-            found += [(Span(f"≠ {visible_line(note)}", "warning"),) for note in model.notes]
+            found += marked(model.notes, width)
         return found
 
 

@@ -7,7 +7,7 @@ from rich.cells import cell_len
 
 from repl.probe.figure import MARKS, Figure, Row, Span, heat, level, nats_to_bits, piece_text, plural
 from repl.probe.options import bar
-from repl.probe.table import cut, phrases, table
+from repl.probe.table import cut, marked, phrases, table
 from repl.readings import LensCell
 from repl.safe import visible_line
 
@@ -43,7 +43,7 @@ class Layers(Figure, frozen=True, kw_only=True):
         """As many positions side by side as fit, then the next ones below; the last layer on top."""
         label = len(f"{len(self.layers) - 1}") + 6
         count = max(1, (width - label) // (CELL + 1))
-        found: list[Row] = [(Span(f"≠ {visible_line(note)}", "warning"),) for note in self.notes]
+        found: list[Row] = marked(self.notes, width)
         for start in range(0, len(self.pieces), count):
             found += [*self._block(range(start, min(start + count, len(self.pieces))), label), ()]
         legend = ("= the token that follows", f"each step of {MARKS[1:]} is 1.5 bits of KL(last || layer)")
@@ -90,7 +90,7 @@ class LayersAt(Figure, frozen=True, kw_only=True):
         heading = ("layer", "predicts", "p", "bits", "rank of next", "KL, bits", "")
         return [
             (Span(read[-max(1, width - len(follows) - 4) :], "strong"), Span(f" → {follows}", "muted")),
-            *table(heading, body, right=(0, 2, 3, 4, 5)),
+            *table(heading, body, right=(0, 2, 3, 4, 5), width=width, names=2),
         ]
 
     def _line(self, number: int) -> list[Span | str]:

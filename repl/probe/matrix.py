@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from repl.probe.figure import MARKS, Figure, Row, Span, heat, level
-from repl.probe.table import table
+from repl.probe.table import marked, phrases, table
 from repl.safe import visible_line
 
 
@@ -60,10 +60,10 @@ class Cross(Figure, frozen=True, kw_only=True):
             ]
             for model, line in zip(self.models, self.cells, strict=True)
         ]
-        found = table(heading, body, right=range(1, len(heading)))
-        found += [(Span(f"≠ {visible_line(note)}", "warning"),) for note in self.notes]
-        found.append((Span("[ ] its own answer, ▸ the least surprised by the answer", "muted"),))
-        return found
+        found = table(heading, body, right=range(1, len(heading)), width=width)
+        found += marked(self.notes, width)
+        legend = ("[ ] its own answer", "▸ the least surprised by the answer")
+        return [*found, *phrases(legend, width, "muted")]
 
 
 def _cell(cell: Cell, lowest: float | None, full: float) -> Span:

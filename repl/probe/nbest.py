@@ -6,8 +6,11 @@ from typing import ClassVar
 import msgspec
 
 from repl.probe.figure import Figure, Row, Span
-from repl.probe.table import cut, table
+from repl.probe.table import GAP, cut, marked, row_width, table
 from repl.safe import visible_line
+
+LEAST = 16
+"""Cells that a text needs beside its numbers."""
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,13 +79,14 @@ class NBest(Figure, frozen=True, kw_only=True):
         if self.resorted is not None:
             heading.append(f"lenpen {self.resorted:g}")
         body = [self._line(place, rank) for place, rank in enumerate(self.order, 1)]
-        numbers = table(heading, body, right=range(2, len(heading)))
-        room = max(16, width - max(sum(len(s.text) for s in row) for row in numbers) - 2)
-        found: list[Row] = [(*numbers[0], Span("  text", "heading"))]
-        for row, rank in zip(numbers[1:], self.order, strict=True):
-            text = visible_line(self.candidates[rank].text.replace("\n", "⏎"))
-            found.append((*row, Span("  "), Span(cut(text, room))))
-        return [*found, *((Span(f"≠ {visible_line(note)}", "warning"),) for note in self.notes)]
+        texts = [visible_line(self.candidates[at].text.replace("\n", "⏎")) for at in self.order]
+        right = range(2, len(heading))
+        room = width - _widest(table(heading, body, right=right)) - len(GAP)
+        if room < LEAST:  # the texts go below
+            room = width - _widest(table(heading[:2], [line[:2] for line in body])) - len(GAP)
+        lines = [[*line, cut(text, max(LEAST, room))] for line, text in zip(body, texts, strict=True)]
+        found = table([*heading, "text"], lines, right=right, width=width, names=2)
+        return [*found, *marked(self.notes, width)]
 
     def _line(self, place: int, rank: int) -> list[Span | str]:
         candidate = self.candidates[rank]
@@ -97,6 +101,10 @@ class NBest(Figure, frozen=True, kw_only=True):
             _number(candidate.search_mean),
         ]
         return line if self.resorted is None else [*line, _number(candidate.penalised(self.resorted))]
+
+
+def _widest(rows: Sequence[Row]) -> int:
+    return max(map(row_width, rows), default=0)
 
 
 def _number(value: float | None) -> str:

@@ -10,7 +10,7 @@ import msgspec
 from repl.messages import Step
 from repl.probe.figure import Figure, Row, Span, nats_to_bits, plural
 from repl.probe.parting import between
-from repl.probe.table import table
+from repl.probe.table import marked, table, wrapped
 from repl.safe import visible_line
 
 
@@ -69,16 +69,16 @@ class Noise(Figure, frozen=True, kw_only=True):
         body: list[list[Span | str]] = [_line(way) for way in self.ways if way.bit_equal is not None]
         heading = ("", "batch", "max |Δ ln p|", "of any token", "flips", "max JS bits", "")
         found: list[Row] = [
-            (Span(visible_line(head), "strong"),),
-            *table(heading, body, right=(1, 2, 3, 4, 5)),
+            *wrapped(head, "strong", width),
+            *table(heading, body, right=(1, 2, 3, 4, 5), width=width),
         ]
         for way in self.ways:
             if way.bit_equal is None:
-                found.append((Span(visible_line(f"{way.way}: {way.why_not}"), "muted"),))
-        found += [(Span(f"≠ {visible_line(note)}", "warning"),) for note in self.notes]
+                found += wrapped(f"{way.way}: {way.why_not}", "muted", width)
+        found += marked(self.notes, width)
         if self.floor_js:
             words = f"/diverge marks what is within JS {nats_to_bits(self.floor_js):.3g} bits with ~"
-            found.append((Span(words, "muted"),))
+            found += wrapped(words, "muted", width)
         return found
 
 

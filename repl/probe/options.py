@@ -7,7 +7,7 @@ import msgspec
 
 from repl.probe.figure import LEVELS, Figure, Row, Span, nats_to_bits
 from repl.probe.heatmap import Reading, remarks
-from repl.probe.table import cut, table
+from repl.probe.table import cut, phrases, table
 from repl.safe import visible_line
 
 BAR = 16
@@ -59,9 +59,11 @@ class Options(Figure, frozen=True, kw_only=True):
         for choice in self.choices:
             body = [_line(choice, at) for at in range(len(choice.options))]
             heading = ("", choice.model, "nats", "tokens", "P", "", "bits/byte", "P per byte", "")
-            found += table([visible_line(name) for name in heading], body, right=(2, 3, 4, 6, 7))
-            found += dict.fromkeys(row for option in choice.options for row in remarks(option.reading))
-        return [*found, (Span("▸ best by the whole text, ▹ best by its mean over bytes", "muted"),)]
+            safe = [visible_line(name) for name in heading]
+            found += table(safe, body, right=(2, 3, 4, 6, 7), width=width, names=2)
+            found += dict.fromkeys(row for option in choice.options for row in remarks(option.reading, width))
+        legend = ("▸ best by the whole text", "▹ best by its mean over bytes")
+        return [*found, *phrases(legend, width, "muted")]
 
 
 def choose(model: str, texts: Sequence[str], readings: Sequence[Reading]) -> Choice:

@@ -55,10 +55,10 @@ class MinimalPair(Figure, frozen=True, kw_only=True):
         ]
         body = [_verdict(pair) for pair in self.pairs]
         heading = ("", "prefers", "difference", "", "nats A", "nats B", "bits/byte A", "bits/byte B")
-        found += table(heading, body, right=(2, 4, 5, 6, 7))
+        found += table(heading, body, right=(2, 4, 5, 6, 7), width=width)
         for pair in self.pairs:
             found += [(), (Span(visible_line(pair.a.model), "strong"),)]
-            found += [*remarks(pair.a), *aligned(pair, width)]
+            found += [*remarks(pair.a, width), *aligned(pair, width)]
         return found
 
 
@@ -81,7 +81,7 @@ def aligned(pair: Pair, width: int) -> list[Row]:
                 f"{(sums[1] or 0.0) - (sums[0] or 0.0):+.2f}",
             ]
         )
-    return table(("", "A", "bits", "B", "bits", "B - A, bits"), body, right=(2, 4, 5))
+    return table(("", "A", "bits", "B", "bits", "B - A, bits"), body, right=(2, 4, 5), width=width, names=2)
 
 
 class Judged(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,7 +167,7 @@ class PairReport(Figure, frozen=True, kw_only=True):
         """A line for each model and group, then the pairs each model gets most wrong."""
         heading = ("", "right", "of", "accuracy", "95 % interval", "ties", "mean difference", "failed")
         body = [line for j in self.judgements for line in _accuracies(j)]
-        found = table(heading, body, right=(1, 2, 3, 5, 6, 7))
+        found = table(heading, body, right=(1, 2, 3, 5, 6, 7), width=width)
         for judgement in self.judgements:
             found += _mistakes(judgement, width)
         return found
@@ -260,7 +260,7 @@ def _mistakes(judgement: Judgement, width: int) -> list[Row]:
     model = visible_line(judgement.model)
     found: list[Row] = [(), (Span(f"{model} gets wrong", "heading"), Span(f"  {len(wrong):,}", "muted"))]
     if body:
-        found += table(("line", "nats", "should be likelier", "than"), body, right=(0, 1))
+        found += table(("line", "nats", "should be likelier", "than"), body, right=(0, 1), width=width)
     if len(wrong) > SHOWN:
         found.append((Span(f"and {len(wrong) - SHOWN:,} more", "muted"),))
     return found + [(Span(f"✗ line {p.line}: {visible_line(p.error)}", "bad"),) for p in failed[:SHOWN]]

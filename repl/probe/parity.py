@@ -15,7 +15,7 @@ from repl.probe.divergence import at_least
 from repl.probe.figure import Figure, Row, Span, nats_to_bits, piece_text, plural
 from repl.probe.parting import between
 from repl.probe.spots import CONTEXT
-from repl.probe.table import phrases, table
+from repl.probe.table import marked, phrases, table, wrapped
 from repl.safe import visible_line
 
 TOLERANCES = {"float32": 1e-3, "float16": 2e-2, "bfloat16": 2e-1}
@@ -97,10 +97,10 @@ class Parity(Figure, frozen=True, kw_only=True):
             )
         else:
             found.append((Span("no number could be compared", "warning"),))
-        found += [(Span(f"≠ {visible_line(note)}", "warning"),) for note in self.notes]
-        return found if self.failure is None else [*found, (), *self._failure(self.failure)]
+        found += marked(self.notes, width)
+        return found if self.failure is None else [*found, (), *self._failure(self.failure, width)]
 
-    def _failure(self, failure: Failure) -> list[Row]:
+    def _failure(self, failure: Failure, width: int) -> list[Row]:
         before = piece_text(failure.before.decode(errors="replace")[-CONTEXT:].encode())
         what = "the text is taken apart differently" if failure.cause == "tokens" else "the numbers differ"
         head = f"first at token {failure.position} of text {failure.text}: {what}"
@@ -111,7 +111,8 @@ class Parity(Figure, frozen=True, kw_only=True):
         ):
             number = "–" if nats is None else f"{nats:.6f}"
             body.append([visible_line(name), Span(piece_text(piece) or "∅", "chosen"), number])
-        return [(Span(head, "heading"),), (Span(before + "▏", "muted"),), *table(("", "token", "ln p"), body)]
+        numbers = table(("", "token", "ln p"), body, width=width)
+        return [*wrapped(head, "heading", width), (Span(before[1 - width :] + "▏", "muted"),), *numbers]
 
 
 class _Place(msgspec.Struct):

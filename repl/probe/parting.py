@@ -6,12 +6,11 @@ import msgspec
 
 from repl.messages import Step
 from repl.probe.divergence import Apart, Kind, apart, at_least, distribution
-from repl.probe.figure import Figure, Row, Span, nats_to_bits, plural
+from repl.probe.figure import Figure, Row, nats_to_bits, plural
 from repl.probe.spots import Spot, look, spot_at
 from repl.probe.strip import strip
-from repl.probe.table import phrases
+from repl.probe.table import marked, phrases, wrapped
 from repl.probe.tokens import tokens, totals
-from repl.safe import visible_line
 
 NEGLIGIBLE = 1e-10
 """JS in nats up to which two distributions are one, rounded to float32 on different ways."""
@@ -93,7 +92,7 @@ class Divergence(Figure, frozen=True, kw_only=True):
         sign = " >=" if self.kind == "lower_bound" else ""
         along = f" along #{self.along}" if self.along is not None else ""
         head = f"KL({self.a.model} || {self.b.model}), {plural(len(self.positions), 'token')}{along}"
-        rows: list[Row] = [(Span(visible_line(head), "strong"),)]
+        rows = wrapped(head, "strong", width)
         if known:
             mean = [
                 sum(values) / len(known) for values in zip(*((x.kl, x.js, x.tv) for x in known), strict=True)
@@ -110,14 +109,13 @@ class Divergence(Figure, frozen=True, kw_only=True):
             )
         if self.noise_js is not None:
             words = f"~ no further apart than noise alone: JS {nats_to_bits(self.noise_js):.3g} bits"
-            rows.append((Span(words, "muted"),))
-        notes = [f"≠ {visible_line(note)}" for note in self.notes]
+            rows += wrapped(words, "muted", width)
         sides = [
             f"{x.model} #{x.exchange}: {x.bits_per_byte:.3f} bits/byte, first choice at {x.first_choices:,}"
             for x in (self.a, self.b)
         ]
-        rows += [(Span(visible_line(side), "muted"),) for side in sides]
-        return [*rows, *((Span(note, "warning"),) for note in notes)]
+        rows += [row for side in sides for row in wrapped(side, "muted", width)]
+        return [*rows, *marked(self.notes, width)]
 
     def _marks(self) -> list[str]:
         looked_at = {spot.index for spot in self.spots}

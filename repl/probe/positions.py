@@ -7,7 +7,7 @@ from rich.cells import cell_len
 
 from repl.probe.figure import MARKS, Figure, Row, Span, heat, nats_to_bits, piece_text, plural
 from repl.probe.options import bar
-from repl.probe.table import cut, table
+from repl.probe.table import GAP, cut, phrases, row_width, table
 from repl.probe.tokens import Alternative, Token
 from repl.safe import visible_line
 
@@ -37,7 +37,7 @@ class Positions(Figure, frozen=True, kw_only=True):
         return [
             left[0],
             *(
-                (*row, Span("  "), *_alternatives(token, width - _width(row) - 2))
+                (*row, Span("  "), *_alternatives(token, width - row_width(row) - 2))
                 for row, token in zip(left[1:], self.tokens, strict=True)
             ),
         ]
@@ -66,9 +66,9 @@ class Position(Figure, frozen=True, kw_only=True):
         before = cut(visible_line(self.before.replace("\n", "⏎"))[::-1], width - PIECE)[::-1]
         figures = []
         if token.bits is not None:
-            figures.append(f"{token.bits:.3f} bits · p {math.exp(-token.bits * math.log(2)):.3%}")
+            figures += [f"{token.bits:.3f} bits", f"p {math.exp(-token.bits * math.log(2)):.3%}"]
         if token.rank is not None:
-            figures.append(f"rank {token.rank}")
+            figures.append(f"{token.rank:,} likelier" if token.rank else "the likeliest")
         if token.entropy is not None:
             figures.append(f"entropy {nats_to_bits(token.entropy):.3f} bits")
         body = [_alternative(at, other, token) for at, other in enumerate(token.top, 1)]
@@ -77,10 +77,12 @@ class Position(Figure, frozen=True, kw_only=True):
             body.append(_alternative(None if token.rank is None else token.rank + 1, own, token))
         found: list[Row] = [
             (Span(before, "muted"), Span(_piece(token.piece), "strong")),
-            (Span(" · ".join(figures) or "no figures were kept", "muted"),),
+            *phrases(figures or ["no figures were kept"], width, "muted"),
         ]
         if body:
-            found += table(("", "", "token", "p", "bits", "id", ""), body, right=(1, 3, 4, 5))
+            found += table(
+                ("", "", "token", "p", "bits", "id", ""), body, right=(1, 3, 4, 5), width=width, names=3
+            )
         return found
 
 
@@ -103,11 +105,11 @@ def _alternatives(token: Token, room: int) -> list[Span]:
     for other in token.top:
         stands = other.id == token.id
         sign = "▸" if stands else ""
-        text = f"{sign}{cut(_piece(other.piece), PIECE)} {math.exp(other.nats):.1%}  "
-        room -= cell_len(text)
-        if room < 0 and spans:
+        text = f"{sign}{cut(_piece(other.piece), PIECE)} {math.exp(other.nats):.1%}"
+        if cell_len(text) > room:
             break
-        spans.append(Span(text, "chosen" if stands else ""))
+        room -= cell_len(text) + len(GAP)
+        spans += [Span(text, "chosen" if stands else ""), Span(GAP)]
     return spans
 
 
@@ -127,7 +129,3 @@ def _alternative(rank: int | None, other: Alternative, token: Token) -> list[Spa
 
 def _piece(piece: bytes) -> str:
     return piece_text(piece) or "∅"
-
-
-def _width(row: Row) -> int:
-    return sum(cell_len(span.text) for span in row)

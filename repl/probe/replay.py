@@ -1,7 +1,6 @@
 """An answer and its replay: whether they are the same and, if not, what may have made the difference."""
 
 import math
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -9,7 +8,7 @@ import msgspec
 
 from repl.messages import Step
 from repl.probe.figure import Figure, Row, Span, nats_to_bits, piece_text, plural
-from repl.probe.table import table
+from repl.probe.table import table, wrapped
 from repl.safe import visible_line
 
 Verdict = Literal["equal", "differs", "failed"]
@@ -170,19 +169,15 @@ class Rerun(Figure, frozen=True, kw_only=True):
             (signs[r.verdict], f"#{r.exchange}", visible_line(r.model), visible_line(r.words), r.numbers)
             for r in self.replays
         ]
-        found = table(("", "#", "model", "tokens", "numbers"), body)
+        found = table(("", "#", "model", "tokens", "numbers"), body, width=width, names=2)
         causes: dict[str, list[str]] = {}
         for r in self.replays:
             if r.cause:
                 causes.setdefault(r.cause, []).append(f"#{r.exchange}")
         for cause, numbers in causes.items():
             named = " ".join(numbers[:NAMED]) + (" …" if len(numbers) > NAMED else "")
-            found += _wrapped(f"{named} likely cause: {cause}", "warning", width)
+            found += wrapped(f"{named} likely cause: {cause}", "warning", width)
         others = dict.fromkeys(c.words for r in self.replays for c in r.circumstances)
         for words in others:
-            found += [] if words in causes else _wrapped(words, "muted", width)
+            found += [] if words in causes else wrapped(words, "muted", width)
         return found
-
-
-def _wrapped(text: str, style: str, width: int) -> list[Row]:
-    return [(Span(line, style),) for line in textwrap.wrap(visible_line(text), width)]

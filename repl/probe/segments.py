@@ -72,7 +72,11 @@ class Segmentations(Figure, frozen=True, kw_only=True):
         """A table of counts, then the text with a row for each model, then the numbers of the tokens."""
         body = [_counts(found) for found in self.models]
         heading = ("", "tokens", "bytes/token", "unknown", "decoded again")
-        rows = [*table(heading, body, right=(1, 2, 3)), (), *_drawn(self.text, self.models, width)]
+        rows = [
+            *table(heading, body, right=(1, 2, 3), width=width),
+            (),
+            *_drawn(self.text, self.models, width),
+        ]
         for found in self.models:
             rows += [(), (Span(visible_line(found.model), "strong"), Span("  tokens and their ids", "muted"))]
             spans = [

@@ -4,11 +4,12 @@ import math
 from collections.abc import Sequence
 
 import msgspec
+from rich.cells import cell_len
 
 from repl.messages import Step
 from repl.probe.divergence import Apart, best, distribution
 from repl.probe.figure import Row, Span, nats_to_bits, piece_text
-from repl.probe.table import cut, table
+from repl.probe.table import cut, table, wrapped
 from repl.probe.tokens import Alternative
 from repl.safe import visible_line
 
@@ -61,16 +62,16 @@ def look(
         sign = ">=" if found.kind == "lower_bound" else ""
         words += f": KL {sign}{nats_to_bits(found.kl):.3g} bits, TV {sign}{found.tv:.3g}"
     before = piece_text(spot.before.decode(errors="replace")[-CONTEXT:].encode())
-    heads: list[Row] = [
-        (Span(words, "heading"),),
-        (Span(before, "muted"), Span("▏"), Span(piece_text(piece), "chosen")),
-    ]
+    heads = wrapped(words, "heading", width)
+    stands = cut(piece_text(piece), max(1, width // 2))
+    before = cut(before[::-1], width - cell_len(stands) - 1)[::-1]
+    heads.append((Span(before, "muted"), Span("▏"), Span(stands, "chosen")))
     body: list[list[Span | str]] = [
         [f"{at + 1}", *_option(spot.top_a, at, chosen), *_option(spot.top_b, at, chosen)]
         for at in range(max(len(spot.top_a), len(spot.top_b)))
     ]
     a, b = map(visible_line, names)
-    return heads + table(("", a, "p", b, "p"), body, right=(0, 2, 4))
+    return heads + table(("", a, "p", b, "p"), body, right=(0, 2, 4), width=width)
 
 
 def _option(options: Sequence[Alternative], at: int, chosen: int) -> list[Span | str]:

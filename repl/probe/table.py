@@ -1,37 +1,82 @@
 """Columns of spans, padded to line up."""
 
+import textwrap
 from collections.abc import Sequence
 
 from rich.cells import cell_len, set_cell_size
 
 from repl.probe.figure import Row, Span
+from repl.safe import visible_line
 
 GAP = "  "
 
 
 def table(
-    heading: Sequence[str], body: Sequence[Sequence[Span | str]], *, right: Sequence[int] = ()
+    heading: Sequence[str],
+    body: Sequence[Sequence[Span | str]],
+    *,
+    right: Sequence[int] = (),
+    width: int | None = None,
+    names: int = 1,
 ) -> list[Row]:
-    """The rows of a table; columns whose number is in ``right`` are flush right. Cells are not wrapped."""
+    """The rows of a table; columns whose number is in ``right`` are flush right. Cells are not wrapped.
+
+    What is wider than ``width`` cells goes on below with the columns that did not fit; the first ``names``
+    columns, which say what a line is about, stand there again.
+    """
     cells = [[c if isinstance(c, Span) else Span(c) for c in line] for line in body]
     widths = [
         max([cell_len(name), *(cell_len(line[at].text) for line in cells)]) for at, name in enumerate(heading)
     ]
     head = [Span(name, "heading") for name in heading]
     lines = [head, *cells] if any(heading) else cells
-    return [_line(line, widths, right) for line in lines]
+    found: list[Row] = []
+    for columns in _parts(widths, width, names):
+        found += [()] if found else []
+        found += [_line(line, widths, right, columns) for line in lines]
+    return found
 
 
-def _line(cells: Sequence[Span], widths: Sequence[int], right: Sequence[int]) -> Row:
-    row: list[Span] = []
-    for at, (cell, width) in enumerate(zip(cells, widths, strict=True)):
-        pad = " " * (width - cell_len(cell.text))
-        if at in right:
-            row += [Span(pad), cell]
+def _parts(widths: Sequence[int], width: int | None, names: int) -> list[list[int]]:
+    """The numbers of the columns that stand side by side, for each part of a table."""
+    label = list(range(min(names, len(widths))))
+    parts = [list(label)]
+    for at in range(len(label), len(widths)):
+        together = [*parts[-1], at]
+        used = sum(widths[i] for i in together) + len(GAP) * (len(together) - 1)
+        if width is not None and used > width and len(parts[-1]) > len(label):
+            together = [*label, at]
+            parts.append(together)
         else:
-            row += [cell, Span(pad)]
+            parts[-1] = together
+    return parts
+
+
+def _line(cells: Sequence[Span], widths: Sequence[int], right: Sequence[int], columns: Sequence[int]) -> Row:
+    row: list[Span] = []
+    for at in columns:
+        pad = " " * (widths[at] - cell_len(cells[at].text))
+        if at in right:
+            row += [Span(pad), cells[at]]
+        else:
+            row += [cells[at], Span(pad)]
         row.append(Span(GAP))
     return tuple(span for span in row[:-1] if span.text)
+
+
+def row_width(row: Row) -> int:
+    """Cells that it takes."""
+    return sum(cell_len(span.text) for span in row)
+
+
+def marked(notes: Sequence[str], width: int) -> list[Row]:
+    """What the reader must know, each with its ``≠``."""
+    return [row for note in notes for row in wrapped(f"≠ {note}", "warning", width)]
+
+
+def wrapped(text: str, style: str, width: int) -> list[Row]:
+    """A sentence on as many rows as it takes, broken between words; safe for a terminal."""
+    return [(Span(line, style),) for line in textwrap.wrap(visible_line(text), max(1, width))]
 
 
 def cut(text: str, width: int) -> str:

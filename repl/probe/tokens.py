@@ -82,6 +82,10 @@ def _spoken(step: Step) -> bytes:
     return text if step.piece and text.lstrip(b" ") == step.piece else step.piece
 
 
+LEGIBLE = 1e9
+"""A perplexity that is written out."""
+
+
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
     """A text's log-probability, and what is derived from it."""
 
@@ -121,8 +125,13 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
             f"{self.tokens:,}",
             f"{self.bits_per_token:.3f}",
             f"{self.bits_per_byte:.3f}" if self.bytes else "–",
-            f"{self.perplexity:,.2f}",
+            self.shown_perplexity,
         )
+
+    @property
+    def shown_perplexity(self) -> str:
+        """In as many digits as can be read."""
+        return f"{self.perplexity:,.2f}" if self.perplexity < LEGIBLE else f"{self.perplexity:.3g}"
 
 
 SUMS = ("nats", "tokens", "bits/token", "bits/byte", "perplexity")

@@ -79,7 +79,7 @@ def _below(place: _Place, children: Sequence[Node]) -> list[_Place]:
 
 
 def _row(node: Node, parent: Node | None, lead: str, width: int) -> Row:
-    spans = [Span(lead, "muted"), Span(f"#{node.id} ", "strong"), *_edge(node, parent)]
+    spans = [Span(lead, "muted"), Span(f"#{node.id} ", "strong"), *_edge(node, parent, width)]
     used = sum(cell_len(span.text) for span in spans)
     mark = "" if node.state == "finished" else f"[{node.state}] "
     text = visible_line(" ".join(f"{mark}{node.text}".split()))
@@ -88,7 +88,7 @@ def _row(node: Node, parent: Node | None, lead: str, width: int) -> Row:
     return (*spans, Span(cut(text, max(8, width - used))))
 
 
-def _edge(node: Node, parent: Node | None) -> list[Span]:
+def _edge(node: Node, parent: Node | None, width: int) -> list[Span]:
     model = Span(f"{visible_line(node.model)} ", "heading" if parent is None else "muted")
     if node.position is not None:
         own = piece_text(node.edge) or _piece(node, node.position)
@@ -97,7 +97,8 @@ def _edge(node: Node, parent: Node | None) -> list[Span]:
         words = Span(f"{node.how}{of} @{node.position} {other}{own} ", "changed")
         same = parent is not None and parent.model == node.model
         return [words] if same else [words, model]
-    prompt = Span(f"> {cut(visible_line(' '.join(node.prompt.split())), 40)} → ", "muted")
+    asked = visible_line(" ".join(node.prompt.split()))
+    prompt = Span(f"> {cut(asked, min(40, max(8, width // 5)))} → ", "muted")
     how = [Span(f"{node.how} ", "changed")] if node.how not in ("", "turn") else []
     return [*how, model, prompt]
 

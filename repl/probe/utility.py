@@ -6,11 +6,10 @@ from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 
 import msgspec
-from rich.cells import cell_len
 
 from repl.probe.figure import Figure, Row, Span, plural
 from repl.probe.grid import Sample
-from repl.probe.table import GAP, cut, table
+from repl.probe.table import GAP, cut, marked, row_width, table, wrapped
 from repl.safe import visible_line
 
 UTILITIES = ("chrf", "bleu", "exact")
@@ -81,11 +80,12 @@ class Choice(Figure, frozen=True, kw_only=True):
 
     def rows(self, width: int) -> Sequence[Row]:
         """The chosen text whole, then a table of all candidates."""
-        found: list[Row] = [(Span(f"≠ {visible_line(note)}", "warning"),) for note in self.notes]
+        found: list[Row] = marked(self.notes, width)
         if not self.candidates:
             return found
         best = self.candidates[0]
-        found += [(Span(visible_line(line), "strong"),) for line in best.text.strip("\n").split("\n") or [""]]
+        for line in best.text.strip("\n").split("\n"):
+            found += wrapped(line, "strong", width) or [()]
         body = [
             (
                 Span("▸", "chosen") if at == 0 else "",
@@ -122,5 +122,5 @@ def _bits(c: Candidate) -> str:
 
 def _with(row: Row, text: str, width: int) -> Row:
     """The text behind the figures, cut so that the row stays one."""
-    before = sum(cell_len(span.text) for span in row) + len(GAP)
+    before = row_width(row) + len(GAP)
     return (*row, Span(GAP), Span(cut(text, max(8, width - before))))

@@ -86,7 +86,7 @@ def shown(found: Sequence[tuple[Exchange, Sequence[tuple[str, int, str]]]], as_j
             console.print(Text(f"{VOTES[vote]} {written[:16]} {visible_line(text)}", "italic"))
         if any(step.raw_lp is not None for step in x.answer.steps):
             reading = Reading(model=x.model, tokens=tokens(x.answer.steps))
-            for row in (*summary(reading), *heated(reading.tokens, console.width)):
+            for row in (*summary(reading, console.width), *heated(reading.tokens, console.width)):
                 console.print(_text(row))
         console.print()
     return exits.OK

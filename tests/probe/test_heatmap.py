@@ -89,6 +89,7 @@ def test_the_totals_of_several_models_stand_in_line():
     rows = as_text(HeatMap(text="abcd", readings=readings).rows(100)).split("\n")
     assert rows[0].split() == ["nats", "tokens", "bits/token", "bits/byte", "perplexity", "opening"]
     assert rows[0].index("perplexity") == rows[1].index("2.00") + 4 - len("perplexity")
+    assert rows[2].split()[-2:] == ["4.63e+150", "auto"]
     data = as_json(HeatMap(text="abcd", readings=readings))
     assert data["readings"][0]["totals"] == {
         "tokens": 2, "bytes": 4, "nats": pytest.approx(-2 * math.log(2)), "bits_per_token": pytest.approx(1),
