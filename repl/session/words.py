@@ -43,13 +43,3 @@ def seed(exchange: Exchange) -> str:
     """``seed 7``, where it had a say: greedy answers and beams draw nothing."""
     sampled = exchange.params.temperature > 0 and exchange.params.beam == 1
     return f"seed {exchange.seed}" if sampled and exchange.seed is not None else ""
-
-
-def made_from(exchange: Exchange) -> str:
-    """Which answer a command made it from: ``branch of #3 @5``; empty for a plain line."""
-    origin = exchange.origin
-    if origin is None:
-        return ""
-    return f"{origin.how or 'made'} of #{origin.exchange}" + (
-        f" @{origin.position}" if origin.position else ""
-    )

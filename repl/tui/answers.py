@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from repl.messages import Event, Failed, Finished, Lost, Rewound, Started, Step, Stopped
 from repl.safe import visible, visible_line
-from repl.session.words import ending, made_from, pace, seed
+from repl.session.words import ending, pace, seed
 from repl.tui.lines import Line, Span
 from repl.tui.tokenlayer import Heat, Place, TokenLayer
 from repl.tui.transcript import Block, Position
@@ -158,7 +158,7 @@ def running(exchange: Exchange, where: str, waiting: int, parting: str = "") -> 
         case "placed":
             return foot("◐ reading the prompt", where, number)
         case _:
-            return foot("● answering", where, parting, made_from(exchange), number)
+            return foot("● answering", where, parting, number)
 
 
 def figures(exchange: Exchange, parting: str = "") -> str:
@@ -171,7 +171,6 @@ def figures(exchange: Exchange, parting: str = "") -> str:
         "" if stopped else ending(exchange),
         f"rewritten {rewrites} ×" if rewrites else "",
         parting,
-        made_from(exchange),
         seed(exchange),
         f"#{exchange.id}",
     )

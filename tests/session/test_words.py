@@ -7,8 +7,7 @@ import pytest
 
 from repl.messages import Finished
 from repl.params import Params
-from repl.session.exchange import Origin
-from repl.session.words import ending, made_from, pace, seconds, seed
+from repl.session.words import ending, pace, seconds, seed
 
 
 @pytest.mark.parametrize(
@@ -58,9 +57,3 @@ def test_why_it_ended_where_that_is_worth_a_word() -> None:
 )
 def test_the_seed_is_told_where_it_had_a_say(params: Params, words: str) -> None:
     assert seed(answered(params=params)) == words
-
-
-def test_what_an_answer_was_made_from() -> None:
-    assert made_from(answered(origin=None)) == ""
-    assert made_from(answered(origin=Origin(3, 5, "branch"))) == "branch of #3 @5"
-    assert made_from(answered(origin=Origin(3, 0, "sweep"))) == "sweep of #3"
