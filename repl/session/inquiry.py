@@ -99,11 +99,10 @@ def make(inquiry: Inquiry, *, number: int, line: int, model: "ModelConfig", sett
 
 def settings_of(session: "Session", inquiry: Inquiry) -> Decoding:
     """The decoding settings an inquiry will have."""
-    over = {} if inquiry.exactly else session.settings
     model = session.models[inquiry.model]
     if inquiry.exactly:
         return decoding(msgspec.structs.replace(model, defaults={}), inquiry.params)
-    return decoding(model, {**over, **inquiry.params})
+    return decoding(model, {**session.settings, **inquiry.params})
 
 
 def like(exchange: Exchange) -> Inquiry:

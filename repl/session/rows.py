@@ -161,11 +161,7 @@ def _gen(connection: sqlite3.Connection, place: Place, exchange: Exchange, numbe
     request, answer, timings = exchange.request, exchange.answer, exchange.timings
     started, origin = answer.started, exchange.origin
     finished = answer.terminal if isinstance(answer.terminal, Finished) else None
-    asked = None
-    for message in (*request.history, Message(role="user", text=exchange.prompt)):
-        asked = _node(connection, asked, message)
-    assert asked is not None
-    said = _node(connection, asked, Message(role="assistant", text=answer.text)) if answer.text else None
+    asked, said = _nodes(connection, exchange)
     logprobs = [step.raw_lp for step in answer.steps if step.raw_lp is not None]
     return Gen(
         gen_id=number,
@@ -199,8 +195,8 @@ def _gen(connection: sqlite3.Connection, place: Place, exchange: Exchange, numbe
         n_bytes=len(answer.text.encode()),
         rewrites=answer.rewrites,
         t_queue=timings.queue_seconds if timings is not None else None,
-        t_first=timings.first_seconds if timings is not None else None,
-        t_total=timings.total_seconds if timings is not None else None,
+        t_first=exchange.first_token_seconds,
+        t_total=exchange.total_seconds,
         marks=to_json(exchange.marks),
         notes=to_json(started.notes if started is not None else ()),
         hypotheses=to_json(answer.hypotheses) if answer.hypotheses else None,
@@ -237,6 +233,16 @@ def _reading(finished: Finished | None) -> bytes | None:
 
 def _pieces(pieces: tuple[bytes, ...]) -> bytes | None:
     return msgspec.msgpack.encode(pieces) if pieces else None
+
+
+def _nodes(connection: sqlite3.Connection, exchange: Exchange) -> tuple[bytes, bytes | None]:
+    """Write the messages up to the prompt, and the answer; the hashes of these two, None for no text."""
+    asked = None
+    for message in (*exchange.request.history, Message(role="user", text=exchange.prompt)):
+        asked = _node(connection, asked, message)
+    assert asked is not None
+    text = exchange.answer.text
+    return asked, _node(connection, asked, Message(role="assistant", text=text)) if text else None
 
 
 def _node(connection: sqlite3.Connection, parent: bytes | None, message: Message) -> bytes:

@@ -83,7 +83,7 @@ class Running:
             return
         exchange.answer.feed(event)
         if exchange.done:
-            complete(exchange, self._capabilities(exchange.model))
+            complete(exchange, self.capabilities(exchange.model))
             replicas = self._coordinator.status()
             exchange.device = next((r.device for r in replicas if r.name == exchange.replica), None)
             self._store.record(exchange)
@@ -118,6 +118,7 @@ class Running:
             if not exchange.done:
                 self.feed(exchange, Stopped(id=exchange.request.id, reason="closing"))
 
-    def _capabilities(self, model: str) -> Capabilities | None:
+    def capabilities(self, model: str) -> Capabilities | None:
+        """What ``model`` can do; None while none of its replicas has loaded."""
         found = (status.capabilities for status in self._coordinator.status() if status.model == model)
         return next((capabilities for capabilities in found if capabilities is not None), None)

@@ -217,8 +217,7 @@ class Session:
 
     def capabilities(self, model: str) -> Capabilities | None:
         """What ``model`` can do; None while none of its replicas has loaded."""
-        found = (status.capabilities for status in self.coordinator.status() if status.model == model)
-        return next((capabilities for capabilities in found if capabilities is not None), None)
+        return self._running.capabilities(model)
 
     def replicas(self) -> list[routing.Replica]:
         """What ``@`` can address."""
