@@ -5,8 +5,9 @@ Only ``repl.cli`` uses it. Nothing heavy is imported here: ``--help`` must come 
 
 import argparse
 from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import Any, NoReturn
+
+from repl.spelling import nearest
 
 PROGRAM = "multigpu-repl"
 
@@ -68,17 +69,17 @@ class Parser(argparse.ArgumentParser):
         if not word.startswith("-"):
             return _not_a_command(word) if self.prog == PROGRAM else f"'{word}' is one word too many"
         option = word.partition("=")[0]
-        near = get_close_matches(option, [o for a in self._actions for o in a.option_strings], n=1)
-        hint = f"did you mean {near[0]}?" if near else f"{self.prog} --help lists those there are"
+        near = nearest(option, [o for a in self._actions for o in a.option_strings])
+        hint = f"did you mean {near}?" if near else f"{self.prog} --help lists those there are"
         return f"unknown option {option}: {hint}"
 
 
 def _not_a_command(word: str) -> str:
     if word in COMMANDS:
         return f"a command comes first: {PROGRAM} {word} ..."
-    near = get_close_matches(word, COMMANDS, n=1)
+    near = nearest(word, COMMANDS)
     if near:
-        return f"unknown command '{word}': did you mean {PROGRAM} {near[0]}?"
+        return f"unknown command '{word}': did you mean {PROGRAM} {near}?"
     return f"unknown command '{word}': there are {', '.join(COMMANDS)}; a model is named with --model {word}"
 
 

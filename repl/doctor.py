@@ -5,6 +5,7 @@ own.
 """
 
 import importlib.metadata
+import importlib.util
 import json
 import os
 import platform

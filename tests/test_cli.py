@@ -162,6 +162,7 @@ class TestFrontEnds:
         (["--xyzzy"], "unknown option --xyzzy: multigpu-repl --help lists"),
         (["run", "--inptu", "x"], "unknown option --inptu: did you mean --input?"),
         (["docter"], "unknown command 'docter': did you mean multigpu-repl doctor?"),
+        (["fairseq"], "unknown command 'fairseq': did you mean multigpu-repl fairseq-interactive?"),
         (
             ["gpt2"],
             "unknown command 'gpt2': there are run, fairseq-interactive, records, bench, doctor, install; "

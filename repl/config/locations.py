@@ -1,6 +1,5 @@
 """Turns what a user calls a model into a checked place: a path, an embedded demo model, or a hub name."""
 
-import difflib
 import os
 import re
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from backends import registry
 from repl.config.models import ConfigError
 from repl.config.source import unknown
+from repl.spelling import nearest
 
 DEMO = "demo:"
 NEEDS_FILES = frozenset({"fairseq"})
@@ -87,5 +87,5 @@ def _not_there(path: Path) -> str:
         siblings = [entry.name for entry in islice(path.parent.iterdir(), 1000)]
     except OSError:
         return message
-    near = difflib.get_close_matches(path.name, siblings, n=1)
-    return f"{message}: did you mean '{near[0]}'?" if near else message
+    near = nearest(path.name, siblings)
+    return f"{message}: did you mean '{near}'?" if near else message
