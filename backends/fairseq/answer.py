@@ -1,17 +1,17 @@
 """The answer that is shown: follows the leading hypothesis and tells what changed as events."""
 
-from collections.abc import Sequence
 
 from backends.fairseq.nodes import Node
-from backends.fairseq.text import Codec, Known, cut, without_partial_stop
+from backends.fairseq.prompt import Prompt
+from backends.fairseq.text import Codec, cut, without_partial_stop
 from repl.messages import Event, Request, Rewound, Step
 
 
 class Answer:
     """The steps a request has been sent so far, and what to send next."""
 
-    def __init__(self, request: Request, codec: Codec) -> None:
-        self._request = request
+    def __init__(self, request: Request, codec: Codec, prompt: Prompt) -> None:
+        self._request, self._prompt = request, prompt
         self._codec = codec
         self._shown: list[Node] = []
         self._texts: list[str] = []
@@ -58,7 +58,7 @@ class Answer:
     def _partial(self, path: list[Node]) -> str:
         """What can be seen of a partial answer without having to be taken back."""
         stops = self._request.params.stop
-        text = self._codec.settled([node.token for node in path])
+        text = self._codec.settled(self._prompt.said([node.token for node in path]))
         text, stopped = cut(text, stops)
         return text if stopped else without_partial_stop(text, stops)
 
@@ -81,8 +81,3 @@ def step(request: Request, codec: Codec, index: int, node: Node, text: str) -> S
         forced=node.forced,
         distribution=node.distribution,
     )
-
-
-def visible(codec: Codec, tokens: Sequence[int], stops: Sequence[str], known: Known) -> tuple[str, bool]:
-    """The text of a complete answer without its end token, and whether a stop string cut it."""
-    return cut(codec.text(tokens, known), stops)

@@ -82,7 +82,8 @@ class Generation:
         self._limits = [sentence.limits for sentence in sentences]
         self._generator = self._build()
         first = sentences[0].request
-        watch = Watch(self._limits, first.params.logprobs, self._rules(), first.distributions)
+        stops = sentences[0].prompt.stops
+        watch = Watch(self._limits, first.params.logprobs, self._rules(), first.distributions, stops)
         dictionary = model.task.target_dictionary
         self.watched = Watched(dictionary, self._generator.search, probe, watch, listener)
         """The search."""
@@ -140,7 +141,7 @@ class Generation:
         generator = model.task.build_generator(model.networks, settings, extra_gen_cls_kwargs=fused)
         if first.plan.seed is not None:
             params = first.request.params
-            cut = Cut(params.top_k, params.top_p, params.min_p)
+            cut = Cut(params.top_k, params.top_p, params.min_p, params.typical_p)
             draws = [_draws(sentence) for sentence in self._sentences]
             generator.search = KeyedSampling(model.task.target_dictionary, draws, cut)
         return generator

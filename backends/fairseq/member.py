@@ -50,7 +50,7 @@ class Member:
         plan = Plan.of(request.params, len(model.codec.pieces), model.dropout)
         if prompt.ends:  # nothing is left to search
             plan = replace(plan, beam=1)
-        answer = Answer(request, model.codec)
+        answer = Answer(request, model.codec, prompt)
         return cls(model, request, prompt, plan, answer, request.lane == "exact" or model.dropout)
 
     @property

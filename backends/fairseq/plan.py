@@ -10,7 +10,7 @@ from backends.base import BackendError
 from repl.params import Params, changed
 
 _FRESH_SEED_BITS = 63
-_OF_SAMPLING = ("top_k", "top_p", "min_p")
+_OF_SAMPLING = ("top_k", "top_p", "min_p", "typical_p")
 _OF_BEAMS = ("diverse_groups", "diversity_rate")
 
 Searching = Literal["beams", "groups", "siblings", "constraints"]

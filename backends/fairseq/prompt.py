@@ -34,6 +34,8 @@ class Prompt:
     """The prescribed beginning is the whole answer, its end token included."""
     constraints: list[list[int]]
     """Phrases the answer must hold."""
+    stops: frozenset[int]
+    """Tokens that end the answer, beside its end token."""
     words: list[str]
     """The symbols of the source as they were before the dictionary was asked."""
     truncated: int
@@ -43,6 +45,16 @@ class Prompt:
     def breaks(self) -> frozenset[int]:
         """Steps at which a language model's prompt has an end token."""
         return frozenset(step for step, token in enumerate(self.ids[: self.start]) if token == self.eos)
+
+    def said(self, tokens: Sequence[int]) -> Sequence[int]:
+        """``tokens`` of an answer, without its end token and the stop token that brought it."""
+        told = len(tokens) - bool(tokens and tokens[-1] == self.eos)
+        return tokens[: told - 1] if self.halts(tokens) else tokens[:told]
+
+    def halts(self, tokens: Sequence[int]) -> bool:
+        """Whether a stop token ends ``tokens``, an end token after it or none."""
+        told = len(tokens) - bool(tokens and tokens[-1] == self.eos)
+        return told > len(self.forced) and tokens[told - 1] in self.stops
 
 
 @dataclass(frozen=True)
@@ -98,6 +110,7 @@ def build(model: Model, request: Request) -> Prompt:
         limit=limit,
         ends=ends,
         constraints=constraints,
+        stops=wording.ends(model.codec, params),
         words=[model.task.source_dictionary[token] for token in route.before] + source.words,
         truncated=source.truncated,
         notes=tuple(notes),

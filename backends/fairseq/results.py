@@ -7,13 +7,14 @@ import torch
 from fairseq.utils import extract_hard_alignment
 from torch import Tensor
 
-from backends.fairseq.answer import Answer, visible
+from backends.fairseq.answer import Answer
 from backends.fairseq.generation import Hypotheses
 from backends.fairseq.load import Model
 from backends.fairseq.nodes import Ends, Node, end_of
 from backends.fairseq.plan import Plan
 from backends.fairseq.prompt import Prompt
 from backends.fairseq.teacher import Forced
+from backends.fairseq.text import cut
 from repl.messages import Event, Finished, FinishReason, Hypothesis, Request
 
 
@@ -42,7 +43,8 @@ def finished(
     hypotheses = [_hypothesis(request, model, prompt, hypothesis) for _, hypothesis in chosen]
     best = hypotheses[0]
     path = end_of(ends[chosen[0][0]], best.tokens, best.token_scores).path()
-    stopped = any(stop in model.codec.text(best.tokens) for stop in request.params.stop)
+    text = model.codec.text(prompt.said(best.tokens))
+    stopped = prompt.halts(best.tokens) or any(stop in text for stop in request.params.stop)
     reason: FinishReason = "eos"
     if stopped:
         reason = "stop"
@@ -86,8 +88,9 @@ def _hypothesis(request: Request, model: Model, prompt: Prompt, found: dict[str,
     attention = _attended(model, prompt, tokens, found["attention"])
     alignment = _alignment(model, prompt.ids, tokens, attention)
     known = _known(model, prompt, tokens, alignment) if request.params.replace_unk == "on" else {}
-    text, _ = visible(model.codec, tokens, request.params.stop, known)
-    raw = model.codec.raw(tokens, known)
+    said = prompt.said(tokens)
+    text, _ = cut(model.codec.text(said, known), request.params.stop)
+    raw = model.codec.raw(said, known)
     return Hypothesis(
         text=text,
         tokens=tuple(tokens),

@@ -66,6 +66,8 @@ class Watch:
     rules: tuple[Rule, ...]
     distributions: bool = False
     """Keep the whole raw distribution of each token."""
+    stops: frozenset[int] = frozenset()
+    """After any of these, a hypothesis ends at no cost."""
 
 
 class Watcher(Protocol):
@@ -211,13 +213,16 @@ class Watched(Search):  # type: ignore[misc]
                 row.fill_(_IMPOSSIBLE)
                 row[:, self.eos] = end
             elif step < limits.least:
-                row[:, self.eos] = _IMPOSSIBLE
-            if self._watch.rules:
+                row[:, [self.eos, *self._watch.stops]] = _IMPOSSIBLE
+            if self._watch.rules or self._watch.stops:
                 if tokens is None:
                     tokens = history[:, 1:].view(*lprobs.shape[:2], -1).tolist()
                 for past, hypothesis in zip(tokens[place], row, strict=True):
                     for rule in self._watch.rules:
                         rule(past, limits.start, hypothesis)
+                    if len(past) > limits.start + limits.forced and past[-1] in self._watch.stops:
+                        hypothesis.fill_(_IMPOSSIBLE)
+                        hypothesis[self.eos] = 0.0
 
     def _without_dropped(self, found: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Whatever a dropped sentence has found, to fairseq it has ended."""

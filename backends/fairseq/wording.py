@@ -27,6 +27,21 @@ def biases(codec: Codec, params: Params) -> Sequences:
     return found
 
 
+def ends(codec: Codec, params: Params) -> frozenset[int]:
+    """``stop_tokens``; raises ``BackendError`` for what is not one token of the model."""
+    found: set[int] = set()
+    for word in params.stop_tokens:
+        single = {tokens[0] for tokens in _spellings(codec, "stop_tokens", word) if len(tokens) == 1}
+        if not single:
+            raise BackendError(
+                "bad_parameter",
+                f"stop_tokens: '{word}' is not one token of this model",
+                f"/set stop {word} ends an answer at a text of any length",
+            )
+        found |= single
+    return frozenset(found - {codec.eos})
+
+
 def _spellings(codec: Codec, name: str, word: str) -> Sequence[tuple[int, ...]]:
     """A word at the beginning of a text and after a space; a ``#id`` is itself."""
     number = token_id(word)

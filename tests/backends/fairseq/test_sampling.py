@@ -22,8 +22,11 @@ transformers = pytest.importorskip("transformers")
     top_k=st.sampled_from([0, 1, 3, 50]),
     top_p=st.sampled_from([0.05, 0.5, 0.9, 1.0]),
     min_p=st.sampled_from([0.0, 0.1, 1.0]),
+    typical_p=st.sampled_from([0.01, 0.3, 0.9, 1.0]),
 )
-def test_the_cut_keeps_what_transformers_keeps(seed: int, top_k: int, top_p: float, min_p: float) -> None:
+def test_the_cut_keeps_what_transformers_keeps(
+    seed: int, top_k: int, top_p: float, min_p: float, typical_p: float
+) -> None:
     lprobs = torch.randn(3, 30, generator=torch.Generator().manual_seed(seed)).mul(3).log_softmax(-1)
     lprobs[:, 1] = -torch.inf
     expected = lprobs
@@ -33,7 +36,9 @@ def test_the_cut_keeps_what_transformers_keeps(seed: int, top_k: int, top_p: flo
         expected = transformers.TopPLogitsWarper(top_p)(None, expected)
     if min_p:
         expected = transformers.MinPLogitsWarper(min_p)(None, expected)
-    assert torch.equal(Cut(top_k, top_p, min_p)(lprobs), expected)
+    if typical_p < 1:
+        expected = transformers.TypicalLogitsWarper(typical_p)(None, expected)
+    assert torch.equal(Cut(top_k, top_p, min_p, typical_p)(lprobs), expected)
 
 
 def test_a_draw_is_the_keyed_one_and_scores_accumulate(translation: Path) -> None:
