@@ -16,6 +16,7 @@ class LineFrontEnd:
 
     name = "line mode"
     waits = False
+    repaints = False
 
     def __init__(self, prompt: Prompt, screen: Screen, style: Style, *, dumb: bool) -> None:
         self._prompt = prompt

@@ -152,6 +152,7 @@ class PipeFrontEnd:
 
     name = "a pipe"
     waits = True
+    repaints = False
 
     def __init__(self, view: PipeView) -> None:
         self._view = view

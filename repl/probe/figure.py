@@ -108,6 +108,11 @@ def plural(count: int, what: str) -> str:
     return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
+def likelier(rank: int) -> str:
+    """A rank that counts from 0, in words that need no such agreement."""
+    return f"{rank:,} likelier" if rank else "the likeliest"
+
+
 def nats_to_bits(nats: float) -> float:
     """Natural units to bits."""
     return nats / math.log(2)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from rich.cells import cell_len
 
-from repl.probe.figure import MARKS, Figure, Row, Span, heat, nats_to_bits, piece_text, plural
+from repl.probe.figure import MARKS, Figure, Row, Span, heat, likelier, nats_to_bits, piece_text, plural
 from repl.probe.options import bar
 from repl.probe.table import GAP, cut, phrases, row_width, table
 from repl.probe.tokens import Alternative, Token
@@ -68,7 +68,7 @@ class Position(Figure, frozen=True, kw_only=True):
         if token.bits is not None:
             figures += [f"{token.bits:.3f} bits", f"p {math.exp(-token.bits * math.log(2)):.3%}"]
         if token.rank is not None:
-            figures.append(f"{token.rank:,} likelier" if token.rank else "the likeliest")
+            figures.append(likelier(token.rank))
         if token.entropy is not None:
             figures.append(f"entropy {nats_to_bits(token.entropy):.3f} bits")
         body = [_alternative(at, other, token) for at, other in enumerate(token.top, 1)]

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import msgspec
 
@@ -22,6 +22,8 @@ CAUSES = (
 
 NAMED = 6
 """Answers named with their cause."""
+ROUNDING = {"float32": 1e-4, "float16": 0.05, "bfloat16": 0.4}
+"""Nats that a log-probability moves by, at most, when only the batch differs, for each dtype."""
 
 
 class Circumstance(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,6 +96,11 @@ def changed(was: Mapping[tuple[str, str], str], now: Mapping[tuple[str, str], st
     return sorted(found, key=lambda c: CAUSES.index(c.kind))
 
 
+def allowance(lane: str, dtype: str) -> float:
+    """Nats by which numbers may differ and still be equal: none on the exact lane, which repeats itself."""
+    return 0.0 if lane == "exact" else ROUNDING.get(dtype, max(ROUNDING.values()))
+
+
 class Replay(msgspec.Struct, frozen=True, kw_only=True):
     """One answer asked again."""
 
@@ -111,6 +118,15 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     circumstances: tuple[Circumstance, ...] = ()
     lane: str = "fast"
     error: str = ""
+    within: float = 0.0
+    """Nats by which log-probabilities may differ and still be equal."""
+
+    DERIVED: ClassVar = ("numbers_equal",)
+
+    @property
+    def numbers_equal(self) -> bool:
+        """No log-probability of the equal tokens has moved further than it may."""
+        return (self.comparison.largest or 0.0) <= self.within
 
     @property
     def cause(self) -> str:
@@ -135,6 +151,8 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
             return f"differs at @{c.first}: {was} → {now}"
         if self.other:
             return f"the tokens are equal, {self.other}"
+        if not self.numbers_equal:
+            return "the tokens are equal, the numbers are not"
         return f"equal, {plural(c.compared, 'token')}"
 
     @property
@@ -146,6 +164,8 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
         if not c.moved:
             return "bit for bit"
         size = "∞" if math.isinf(c.largest) else f"{nats_to_bits(c.largest):.2g}"
+        if self.numbers_equal:
+            return f"equal within {size} bits"
         return f"{c.moved:,} differ, by up to {size} bits"
 
 

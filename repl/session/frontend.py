@@ -51,6 +51,8 @@ class FrontEnd(Protocol):
     name: str
     waits: bool
     """Nobody types: each line is carried out to its end before the next is begun."""
+    repaints: bool
+    """Answers that are on the screen take on what ``panes_changed`` changes, their colours too."""
 
     def show(self, output: Output) -> None:
         """Show the outcome of a command."""

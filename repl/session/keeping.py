@@ -15,6 +15,7 @@ class Keeping:
     def __init__(self, ui: FrontEnd, kept: list[Figure]) -> None:
         self.name = ui.name
         self.waits = ui.waits
+        self.repaints = ui.repaints
         self._ui = ui
         self._kept = kept
 

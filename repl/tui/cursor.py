@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rich.cells import cell_len
 
-from repl.probe.figure import nats_to_bits, piece_text
+from repl.probe.figure import likelier, nats_to_bits, piece_text
 from repl.probe.table import cut
 from repl.tui.words import join
 
@@ -175,13 +175,13 @@ def _choice(at: int, choice: Choice, name: str, step: Step, here: bool) -> Words
 
 
 def figures(step: Step) -> str:
-    """What is known of a token: ``·wrap · id 421 · 2.31 bits · rank 2 · H 3.02 bits``."""
+    """What is known of a token: ``·wrap · id 421 · 2.31 bits · 2 likelier · H 3.02 bits``."""
     bits = f"{-nats_to_bits(step.raw_lp):.2f} bits" if step.raw_lp is not None else "no log-probability"
     return join(
         cut(piece_text(step.piece) or "∅", WIDEST_PIECE),
         f"id {step.token}",
         bits,
-        f"rank {step.rank}" if step.rank is not None else "",
+        likelier(step.rank) if step.rank is not None else "",
         f"H {nats_to_bits(step.entropy):.2f} bits" if step.entropy is not None else "",
         "forced" if step.forced else "",
     )

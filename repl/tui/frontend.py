@@ -23,6 +23,7 @@ class TuiFrontEnd:
 
     name = "tui"
     waits = False
+    repaints = True
 
     def __init__(self, app: ReplApp) -> None:
         self._app = app

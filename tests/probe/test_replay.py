@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from repl.messages import Step
 from repl.probe.figure import as_json, as_text
-from repl.probe.replay import Comparison, Replay, Rerun, changed, compare
+from repl.probe.replay import Comparison, Replay, Rerun, allowance, changed, compare
 
 
 def steps(*tokens, lp=-1.0):
@@ -83,7 +83,16 @@ def test_an_equal_answer_has_no_cause_unless_its_numbers_moved():
     moved = Comparison(first=None, compared=3, largest=math.log(2) / 4, moved=1)
     assert replay(verdict="equal", comparison=same).cause == ""
     assert replay(verdict="equal", comparison=moved).cause != ""
-    assert replay(verdict="equal", comparison=moved).numbers == "1 differ, by up to 0.25 bits"
+    assert replay(verdict="equal", comparison=moved, within=1.0).numbers == "equal within 0.25 bits"
+    assert replay(verdict="differs", comparison=moved, within=0.1).numbers == "1 differ, by up to 0.25 bits"
+    assert replay(comparison=moved).words == "the tokens are equal, the numbers are not"
+
+
+@pytest.mark.parametrize(
+    "lane,dtype,nats", [("exact", "bfloat16", 0.0), ("fast", "float32", 1e-4), ("fast", "unknown", 0.4)]
+)
+def test_numbers_may_move_where_another_batch_moves_them(lane, dtype, nats):
+    assert allowance(lane, dtype) == nats
 
 
 def test_it_is_drawn_with_its_cause_and_without_escapes():

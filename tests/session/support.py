@@ -160,6 +160,7 @@ class Screen:
 
     name = "screen"
     waits = True
+    repaints = False
 
     def __init__(self) -> None:
         self.shown: list[Output] = []

@@ -9,6 +9,7 @@ from repl.probe.choices import Choices
 from repl.probe.figure import as_text
 from repl.probe.tokens import Alternative
 from repl.probe.tree import Tree
+from repl.session.inquiry import Inquiry, inquire
 from tests.session.support import opened, typed
 from tests.session.toy import Toy
 
@@ -134,6 +135,15 @@ async def test_the_tree_shows_the_token_that_differs(toy, do, screen):
     await do("/reset", "other", "/tree #2")
     (tree,) = [f for f in screen.shown if isinstance(f, Tree)]
     assert [n.id for n in tree.nodes] == [1, 2, 3, 4]
+
+
+async def test_a_text_that_was_scored_is_no_answer_in_the_tree(toy, do, screen):
+    await do("hello")
+    asked = Inquiry(model="a", prompt="p", target=" a b", target_ids=(1, 2))
+    (scored,) = await inquire(toy, [asked])
+    await do(f"/tree #{scored.id}")
+    (tree,) = [f for f in screen.shown if isinstance(f, Tree)]
+    assert as_text(tree.rows(80)).startswith("#2 score a > p → a b")
 
 
 async def test_a_branch_is_no_turn_of_the_conversation(toy, do):

@@ -141,6 +141,19 @@ async def test_noise_of_a_model_that_has_none(reading, do):
     assert found.floor_js == 0.0
 
 
+@pytest.mark.parametrize(
+    "line,model,along", [("/noise #1", "a", 1), ("/noise", "b", 2), ("/noise b #1", "b", 1)]
+)
+async def test_noise_is_that_of_the_answers_own_model_where_none_is_named(line, model, along, reading, do):
+    found = await do("hello", "@b hello", line)
+    assert (found.model, found.along) == (model, along)
+
+
+async def test_noise_of_nothing_is_refused(reading, screen):
+    await reading.run("/noise", screen)
+    assert screen.said() == [("whose noise?", "/noise [MODEL] [#id | TEXT]")]
+
+
 async def test_noise_is_measured_and_greys_a_divergence(reading, do):
     pool_of(reading).jitter["a"] = 0.05
     found = await do("hello", "/noise a")
@@ -192,7 +205,7 @@ async def test_arguments_are_completed(reading, do):
     assert offered("/diverge a ") == ["/diverge a b"]
     assert "/diverge a b #1" in offered("/diverge a b ")
     assert offered("/accept b>") == ["/accept b>a"]
-    assert offered("/noise ") == ["/noise a", "/noise b"]
+    assert offered("/noise ") == ["/noise a", "/noise b", "/noise #1"]
     assert "/ensemble a+b" in offered("/ensemble a")
     assert offered("/ensemble a+b mode=g") == ["/ensemble a+b mode=geo"]
     assert offered("/parity a ") == ["/parity a b"]

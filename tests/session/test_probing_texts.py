@@ -71,8 +71,25 @@ async def test_what_an_answer_did_not_keep_its_model_says_again(do, library, scr
     assert isinstance(figure, Position)
     assert [a.id for a in figure.token.top] == [1, 2, 0, 3]
     (notice,) = [n for n in screen.shown if isinstance(n, Notice)]
-    assert "has scored it again as #2" in notice.text
+    assert notice.text == "#1 kept no alternatives: a has read it once more, as #2"
     assert library.coordinator.asked[-1].target_ids == (1, 2, 3, 0)
+
+
+async def test_a_text_that_was_scored_has_a_table_too(do, library, screen):
+    await do("/use a", "/score a b")
+    (scored,) = (ticket.request.id for ticket in library.coordinator.tickets)
+    table = await do(f"/logprobs #{scored} table")
+    assert isinstance(table, Positions)
+    assert [(token.piece, len(token.top)) for token in table.tokens[1:]] == [(b" b", 4)]
+    (notice,) = [n for n in screen.shown if isinstance(n, Notice)]
+    assert notice.text == f"#{scored} kept no alternatives: a has read it once more, as #{scored + 1}"
+    assert library.coordinator.asked[-1].target == "a b"
+
+
+async def test_colours_that_the_panes_show_are_not_shown_again(do, library, screen):
+    screen.repaints = True
+    assert isinstance(await do("hello", "/logprobs rank"), Notice)
+    assert isinstance(await do("/logprobs"), HeatMap)
 
 
 async def test_a_token_far_down_the_list_is_listed_too(do, library):

@@ -64,7 +64,23 @@ async def test_moved_numbers_are_told_though_the_tokens_are_equal(toy, screen):
     toy.coordinator.shift = -1e-9
     (replay,) = (await do(toy, screen, "/rerun #1")).replays
     assert replay.verdict == "equal" and replay.comparison.moved == 4
+    assert replay.numbers == "equal within 1.4e-09 bits"
     assert "fast lane" in replay.cause
+
+
+async def test_numbers_that_moved_too_far_are_not_equal(toy, screen):
+    await do(toy, screen, "one")
+    toy.coordinator.shift = -1.0
+    (replay,) = (await do(toy, screen, "/rerun #1")).replays
+    assert replay.verdict == "differs" and replay.words == "the tokens are equal, the numbers are not"
+
+
+async def test_the_exact_lane_must_repeat_every_bit(toy, screen):
+    (scored,) = await inquire(toy, [Inquiry(model="a", prompt="p", target=" a b", target_ids=(1, 2))])
+    toy.coordinator.shift = -1e-9
+    (replay,) = (await do(toy, screen, f"/rerun #{scored.id}")).replays
+    assert replay.verdict == "differs" and replay.comparison.first is None
+    assert "from run to run" in replay.cause
 
 
 async def test_a_score_is_compared_too_and_keeps_its_target(toy, screen):

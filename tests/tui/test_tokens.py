@@ -136,7 +136,7 @@ async def test_the_strip_tells_what_else_the_model_thought_of() -> None:
         await desk.pilot.press("right")
         text = "\n".join(desk.drawn())
         assert "#1 @1 of 4 tokens" in text
-        assert "·used · id 1 · 3.10 bits · rank 1 · H 2.00 bits" in text
+        assert "·used · id 1 · 3.10 bits · 1 likelier · H 2.00 bits" in text
         rows = [row for row in desk.drawn() if " % " in row]
         assert [row.split()[:4] for row in rows] == [
             ["1", "·best", "70.71", "%"],

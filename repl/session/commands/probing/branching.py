@@ -136,13 +136,16 @@ def node(exchange: "Exchange") -> Node:
     origin, steps = exchange.origin, exchange.answer.steps
     at = origin.position if origin is not None else 0
     inside = origin is not None and origin.how in ("branch", "handoff")
+    how = origin.how if origin is not None else "turn" if exchange.parent is not None else ""
+    if exchange.request.task != "generate":
+        how = exchange.request.task
     return Node(
         id=exchange.id,
         model=exchange.model,
         prompt=exchange.prompt,
         text="".join(step.text for step in steps[at:]) if inside else exchange.answer.text,
         parent=_above(exchange),
-        how=origin.how if origin is not None else "turn" if exchange.parent is not None else "",
+        how=how,
         position=at if inside else None,
         pieces=tuple(step.piece for step in steps),
         edge=b"".join(step.piece for step in steps[at:] if step.forced) if inside else b"",

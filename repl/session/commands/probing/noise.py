@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from repl.session.exchange import Exchange
     from repl.session.session import Session
 
-NOISE = "/noise MODEL [#id | TEXT]"
+NOISE = "/noise [MODEL] [#id | TEXT]"
 NEIGHBOURS = 7
 """Most answers that are generated beside a reading."""
 LONGER = 16
@@ -30,10 +30,7 @@ LONGER = 16
 
 
 async def _noise(session: "Session", ui: FrontEnd, argument: str) -> None:
-    name, _, rest = argument.partition(" ")
-    if not name:
-        raise InputError("whose noise?", NOISE)
-    model, rest = one_model(session, name), rest.strip()
+    model, rest = await _whose(session, argument)
     known = await must_score(session, model)
     text = Reading(text=rest) if rest and not rest.startswith("#") else await chosen(session, model, rest)
     said = None if text.exchange is None else await recall(session, str(text.exchange))
@@ -66,6 +63,23 @@ async def _noise(session: "Session", ui: FrontEnd, argument: str) -> None:
             notes=tuple(first.notes),
         )
     )
+
+
+async def _whose(session: "Session", argument: str) -> tuple[str, str]:
+    """The model and what it is to read: its own answer where only that is named, else the last one."""
+    word, _, rest = argument.partition(" ")
+    if word and not word.startswith("#"):
+        return one_model(session, word), rest.strip()
+    said = await recall(session, word) if word else next(iter(session.last_line()), None)
+    if said is None:
+        raise InputError("whose noise?", NOISE)
+    if said.model not in session.models:
+        known = ", ".join(session.models)
+        raise InputError(
+            f"#{said.id} was answered by {said.model}, which is not configured here",
+            f"configured are {known}",
+        )
+    return said.model, f"#{said.id}"
 
 
 def _repeatable(said: "Exchange") -> bool:
@@ -134,20 +148,24 @@ def _replicas(session: "Session", model: str) -> list[str]:
 
 
 def _offers(session: "Session", before: Sequence[str], begun: str) -> "Iterable[Offer]":
-    return number_offers(session, before, begun) if before else model_offers(session, before, begun)
+    yield from model_offers(session, before, begun) if not before else ()
+    if not any(word.startswith("#") for word in before):
+        yield from number_offers(session, before, begun)
 
 
 COMMANDS = (
     Command(
         name="noise",
-        usage="MODEL [#id | TEXT]",
+        usage="[MODEL] [#id | TEXT]",
         help="how much a model's numbers move when it reads the same tokens again",
         details=(
-            "The tokens of #id (or of the model's last answer, or TEXT) are read twice in the exact lane, "
+            "The tokens of #id (or of the model's last answer, or TEXT; without MODEL those of the last "
+            "answer, by the model that gave it) are read twice in the exact lane, "
             "once on each other replica, once as everyday requests are served with others beside it (an "
             "answer is written again), and in float32 where another configured model has the same "
             "checkpoint so. Shown for each: the largest change of a log-probability, positions where the "
             "first choice flips, the largest JS. /diverge then marks with ~ what is no further apart.\n\n"
+            "/noise #18\n"
             "/noise lm-late #18"
         ),
         handler=_noise,

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from repl.messages import Finished
-from repl.probe.replay import Replay, Rerun, compare
+from repl.probe.replay import Replay, Rerun, allowance, compare
 from repl.session import routing
 from repl.session.circumstances import differences
 from repl.session.commands.base import Command, chosen_or_last, number_offers, say
@@ -84,7 +84,8 @@ async def replay(session: "Session", was: "Exchange", now: "Exchange") -> Replay
     broken_off = was.state != "finished" or by_hand
     found = compare(was.answer.steps, now.answer.steps, partial=broken_off)
     at, other = found.first, "" if broken_off else _other(was, now)
-    differs = at is not None or other
+    within = allowance(was.request.lane, now.identity.dtype)
+    differs = at is not None or other or (found.largest or 0.0) > within
     versions = (await session.store.versions(was.id), await session.store.versions(now.id))
     error = f"the replay {now.state}: {now.error.message}" if now.error is not None else ""
     if now.state != "finished" and not error:
@@ -101,6 +102,7 @@ async def replay(session: "Session", was: "Exchange", now: "Exchange") -> Replay
         circumstances=differences(was, now, versions),
         lane=was.request.lane,
         error=error,
+        within=within,
     )
 
 
@@ -143,8 +145,10 @@ COMMANDS = (
         help="ask again exactly what was asked, and say whether the answer is the same",
         details=(
             "Prompt, history, tokens it was made to begin with, parameters, seed and lane are those of the "
-            "record, whatever is set now. Tokens are compared one by one, log-probabilities bit for bit. "
-            "Where they differ, it tells what is not as it was: checkpoint, versions, dtype, device, batch. "
+            "record, whatever is set now. Tokens are compared one by one, and their log-probabilities: on "
+            "the exact lane they must be the same bits, on the fast lane equal within what another batch "
+            "makes of them (1e-4 nats in float32, more in half precision). Where they differ, it tells what "
+            "is not as it was: checkpoint, versions, dtype, device, batch. "
             "/rerun #18 on lm/1 asks a certain replica, /rerun all every answer of this session."
         ),
         handler=_rerun,

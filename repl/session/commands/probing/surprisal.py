@@ -12,7 +12,7 @@ from repl.session.commands.base import Command, number_offers, recall, say
 from repl.session.commands.probing.scoring import reading
 from repl.session.commands.probing.texts import scoring_answer
 from repl.session.errors import InputError
-from repl.session.inquiry import inquire, succeeded
+from repl.session.inquiry import inquire, like, succeeded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -48,7 +48,7 @@ async def _logprobs(session: "Session", ui: "FrontEnd", argument: str) -> None:
         kept = _kept(session)
         colours = "off" if session.heat == "off" else f"colours tell {session.heat}"
         say(ui, f"log-probabilities: {kept} alternatives at each token, {colours}")
-    if session.heat != "off" or not words:
+    if not words or (session.heat != "off" and not ui.repaints):
         _show_last(session, ui)
 
 
@@ -127,17 +127,29 @@ async def _told(session: "Session", ui: "FrontEnd", exchange: "Exchange", *, dee
     known = all(step.raw_lp is not None and (step.top or not deep) for step in steps[1:] or steps)
     if steps and known:
         return reading(exchange)
-    if exchange.request.task != "generate":
-        raise InputError(f"#{exchange.id} brought no log-probabilities", "name an answer")
+    lacking = "log-probabilities" if not steps or steps[-1].raw_lp is None else "alternatives"
+    if exchange.identity.spec.backend == "ensemble":
+        raise InputError(
+            f"#{exchange.id} kept no {lacking}, and several models wrote it: none of them can read it again",
+            "/logprobs on, then /ensemble once more with the same seed",
+        )
     if exchange.model not in session.models:
         raise InputError(
-            f"#{exchange.id} kept too little, and {exchange.model} is not configured here",
+            f"#{exchange.id} kept no {lacking}, and {exchange.model} is not configured here",
             "start with that model",
         )
-    asked = scoring_answer(session, exchange.model, exchange)
+    if exchange.request.task not in ("generate", "score"):
+        raise InputError(
+            f"#{exchange.id} has no {lacking}: {exchange.model} was to {exchange.request.task}",
+            "name an answer or a text that was scored; /history lists answers",
+        )
+    written = exchange.request.task == "generate"
+    asked = scoring_answer(session, exchange.model, exchange) if written else like(exchange)
     params = {**asked.params, "logprobs": max(USUAL, _kept(session))}
     (found,) = succeeded(await inquire(session, [replace(asked, params=params)]))
-    say(ui, f"#{exchange.id} kept too little: {exchange.model} has scored it again as #{found.id}")
+    say(ui, f"#{exchange.id} kept no {lacking}: {exchange.model} has read it once more, as #{found.id}")
+    if not written:
+        return reading(found)
     return Reading(
         model=exchange.model,
         tokens=tokens(found.answer.steps),
