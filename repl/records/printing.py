@@ -2,15 +2,17 @@
 
 import sys
 from collections.abc import Sequence
+from datetime import datetime
 
 import msgspec
+from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from repl import exits
 from repl.probe.figure import Row
 from repl.probe.heatmap import Reading, heated, summary
+from repl.probe.table import GAP, cut, table
 from repl.probe.tokens import tokens
 from repl.records.reader import Sitting
 from repl.safe import visible, visible_line
@@ -34,36 +36,50 @@ _RICH = {
     "heat7": "black on #ffd700",
 }
 """The figures' styles as Rich names them; others are plain."""
+LEAST = 20
+"""Cells of a prompt and of an answer in a list, however narrow the terminal."""
+WIDE = 200
+"""Cells of a line of a list where there is no terminal."""
 
 
 def listed(found: Sequence[Found], *, as_json: bool) -> int:
-    """A line for each."""
+    """A line for each, prompt and answer cut so that it fits."""
     if as_json:
         return _json(found)
     if not found:
         print("nothing fits", file=sys.stderr)
         return exits.OK
-    table = _table("#", "asked", "model", "task", "prompt", "answer")
-    for one in found:
-        state = "" if one.state == "finished" else f"[{one.state}] "
-        table.add_row(
-            *_cells(f"#{one.id}", f"{one.created.astimezone():%Y-%m-%d %H:%M}", one.model, one.task),
-            *_cells(one.prompt, state + one.answer),
-        )
-    _console().print(table)
-    return exits.OK
+    plain = all(one.task == "generate" for one in found)
+    heading = ["#", "asked", "model", *([] if plain else ["task"])]
+    known = [
+        [f"#{one.id}", _minute(one.created), visible_line(one.model), *([] if plain else [one.task])]
+        for one in found
+    ]
+    texts = [
+        (one.prompt, ("" if one.state == "finished" else f"[{one.state}] ") + one.answer) for one in found
+    ]
+    safe = [[visible_line(text) for text in row] for row in texts]
+    room = _room(heading, known)
+    asked = min(max(cell_len(prompt) for prompt, _ in safe), max(LEAST, room // 2))
+    cuts = [[cut(prompt, asked), cut(answer, max(LEAST, room - asked))] for prompt, answer in safe]
+    return _table(
+        [*heading, "prompt", "answer"], [[*k, *texts] for k, texts in zip(known, cuts, strict=True)]
+    )
+
+
+def _room(heading: Sequence[str], known: Sequence[Sequence[str]]) -> int:
+    """Cells of a line that are left for two columns more."""
+    console = _console()
+    widths = [max(map(cell_len, column)) for column in zip(heading, *known, strict=True)]
+    return (console.width if console.is_terminal else WIDE) - sum(widths) - len(GAP) * (len(widths) + 1)
 
 
 def sessions(found: Sequence[Sitting], *, as_json: bool) -> int:
     """A line for each session."""
     if as_json:
         return _json(found)
-    table = _table("session", "begun", "answers", "models")
-    for one in found:
-        begun = f"{one.begun.astimezone():%Y-%m-%d %H:%M}"
-        table.add_row(*_cells(one.id, begun, f"{one.answers:,}", one.models))
-    _console().print(table)
-    return exits.OK
+    rows = [(one.id, _minute(one.begun), f"{one.answers:,}", one.models) for one in found]
+    return _table(("session", "begun", "answers", "models"), rows)
 
 
 def shown(found: Sequence[tuple[Exchange, Sequence[tuple[str, int, str]]]], as_json: bool) -> int:
@@ -92,6 +108,11 @@ def shown(found: Sequence[tuple[Exchange, Sequence[tuple[str, int, str]]]], as_j
     return exits.OK
 
 
+def _minute(when: datetime) -> str:
+    """In the time of this machine."""
+    return f"{when.astimezone():%Y-%m-%d %H:%M}"
+
+
 def _text(row: Row) -> Text:
     return Text.assemble(*((span.text, _RICH.get(span.style, "")) for span in row))
 
@@ -106,12 +127,10 @@ def _console() -> Console:
     return Console(highlight=False, markup=False, emoji=False)
 
 
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in columns:
-        table.add_column(name, no_wrap=True, overflow="ellipsis")
-    return table
-
-
-def _cells(*texts: str) -> list[Text]:
-    return [Text(visible_line(text)) for text in texts]
+def _table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    console = _console()
+    for row in table(heading, [[visible_line(text) for text in row] for row in rows]):
+        line = _text(row)
+        line.rstrip()
+        console.print(line, soft_wrap=True)
+    return exits.OK

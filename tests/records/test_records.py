@@ -12,7 +12,7 @@ from repl.messages import Finished
 from repl.session.answer import Answer
 from repl.session.schema import MIGRATIONS
 from repl.session.store import Store
-from tests.session.recording import exchange
+from tests.session.recording import exchange, recorded
 from tests.session.support import step
 
 
@@ -54,6 +54,16 @@ def test_list_has_the_answers_but_not_what_probes_asked_for_themselves(records):
     assert "#2" in records("list")
     assert len(records("list", "--json", "--probes").splitlines()) == 3
     assert len(records("list", "--json", "-n", "1").splitlines()) == 1
+
+
+def test_long_texts_leave_the_number_and_the_model_their_room(tmp_path, capsys):
+    asyncio.run(recorded(tmp_path / "r.db", exchange(18, prompt="p" * 100, text="a" * 300)))
+    assert cli.main(["records", "list", "--record", str(tmp_path / "r.db")]) == exits.OK
+    heading, line = capsys.readouterr().out.splitlines()
+    assert heading.split() == ["#", "asked", "model", "prompt", "answer"]
+    number, _, _, model, prompt, answer = line.split()
+    assert (number, model) == ("#18", "m")
+    assert (prompt[:3], prompt[-1], answer[:3], answer[-1]) == ("ppp", "…", "aaa", "…")
 
 
 def test_search_and_filters(records):
