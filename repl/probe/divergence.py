@@ -40,9 +40,21 @@ class Apart(msgspec.Struct, frozen=True, kw_only=True):
 
 def distribution(packed: bytes) -> "Array":
     """``Step.distribution`` as normalised log-probabilities, float64 ``[vocab]``."""
+    (row,) = unpacked(packed)
+    return normalised(row)
+
+
+def unpacked(*packed: bytes) -> "list[Array]":
+    """The ``Step.distribution`` of models of one vocabulary, each float64 ``[tokens that all have]``.
+
+    The head of a model may be padded to a round number of columns, which no tokens belong to; checkpoints
+    with one tokenizer differ in how many those are.
+    """
     import numpy as np
 
-    return normalised(np.frombuffer(packed, dtype="<f4").astype(np.float64))
+    rows = [np.frombuffer(one, dtype="<f4").astype(np.float64) for one in packed]
+    width = min(row.size for row in rows)
+    return [row[:width] for row in rows]
 
 
 def normalised(scores: "Array") -> "Array":

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from repl.messages import Step
+from repl.probe.divergence import unpacked
 from repl.probe.figure import Figure, Row, Span, nats_to_bits, plural
 from repl.probe.parting import between
 from repl.probe.table import marked, table, wrapped
@@ -139,7 +140,7 @@ def _widest(a: Step, b: Step) -> float:
     """The largest change of a log-probability; what is -inf in both has none."""
     import numpy as np
 
-    first, second = (np.frombuffer(step.distribution, "<f4").astype(np.float64) for step in (a, b))
+    first, second = unpacked(a.distribution, b.distribution)
     moved = first != second
     return float(np.abs(first[moved] - second[moved]).max(initial=0.0))
 

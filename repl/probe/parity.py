@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from repl.messages import Step
-from repl.probe.divergence import at_least
+from repl.probe.divergence import at_least, unpacked
 from repl.probe.figure import Figure, Row, Span, nats_to_bits, piece_text, plural
 from repl.probe.parting import between
 from repl.probe.spots import CONTEXT
@@ -224,7 +224,7 @@ def _compare(a: Step, b: Step, *, one_vocabulary: bool) -> _Place | None:
 def _whole(a: Step, b: Step) -> _Place:
     import numpy as np
 
-    rows = [np.frombuffer(step.distribution, "<f4").astype(np.float64) for step in (a, b)]
+    rows = unpacked(a.distribution, b.distribution)
     found = between(a, b)
     assert found is not None  # both have distributions
     finite = np.isfinite(rows[0]) & np.isfinite(rows[1])

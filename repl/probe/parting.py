@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from repl.messages import Step
-from repl.probe.divergence import Apart, Kind, apart, at_least, distribution
+from repl.probe.divergence import Apart, Kind, apart, at_least, normalised, unpacked
 from repl.probe.figure import Figure, Row, nats_to_bits, plural
 from repl.probe.spots import Spot, look, spot_at
 from repl.probe.strip import strip
@@ -178,7 +178,7 @@ def part(
 def between(a: Step, b: Step) -> Apart | None:
     """The distance of what two models expected before the same token; None where nothing is known."""
     if a.distribution and b.distribution:
-        return apart(distribution(a.distribution), distribution(b.distribution))
+        return apart(*map(normalised, unpacked(a.distribution, b.distribution)))
     if a.raw_lp is None or b.raw_lp is None:
         return None
     known_a, known_b = ({x.token: x.raw_lp or 0.0, **{t: lp for t, lp, _ in x.top}} for x in (a, b))

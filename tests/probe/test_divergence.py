@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repl.probe.divergence import apart, at_least, best, distribution, normalised
+from repl.probe.divergence import apart, at_least, best, distribution, normalised, unpacked
 
 LN2 = math.log(2)
 
@@ -78,6 +78,13 @@ def test_a_lower_bound_by_hand():
 def test_vocabularies_of_other_sizes_are_refused():
     with pytest.raises(ValueError, match="2 and 3"):
         apart(logs(1, 1), logs(1, 1, 1))
+
+
+def test_columns_beyond_the_vocabulary_are_no_tokens():
+    wide, narrow = (row.astype("<f4").tobytes() for row in (logs(0.3, 0.5, 0.1, 0.1), logs(3, 5)))
+    a, b = map(normalised, unpacked(wide, narrow))
+    assert np.exp(a) == pytest.approx([0.375, 0.625], abs=1e-6)
+    assert apart(a, b).kl == pytest.approx(0, abs=1e-6)
 
 
 def test_a_packed_distribution_is_read_and_normalised():

@@ -10,7 +10,7 @@ import msgspec
 from repl.messages import Error, Event, Failed, Finished, Lost, Request, Step
 from repl.params import Params
 from repl.pool import Refused
-from repl.probe.divergence import best, distribution
+from repl.probe.divergence import best, normalised, unpacked
 from repl.probe.mixture import Mode, draw, mixed
 from repl.session.answer import Answer
 
@@ -139,7 +139,8 @@ def _next(answers: Sequence[Answer], index: int, mode: Mode, params: Params, sam
     """The mixture's next token; what it spells is not known yet."""
     steps = [answer.steps[index] for answer in answers]
     try:
-        row = mixed([distribution(step.distribution) for step in steps], mode)
+        rows = unpacked(*(step.distribution for step in steps))
+        row = mixed([normalised(row) for row in rows], mode)
     except ValueError as error:
         raise Broken(Error(kind="unsupported", message=f"token {index}: {error}")) from None
     drawn = draw(row, params, sample, index)
