@@ -20,6 +20,7 @@ from repl.session import export
 from repl.session.answer import Answer
 from repl.session.exchange import Exchange, Identity
 from repl.session.export import html, lmeval, markdown, openai
+from repl.session.export.lines import facts
 from tests.session.support import step
 
 HOSTILE = "<script>alert(1)</script>\"'&amp; ``` ```` </pre> \x1b]52;c;eA==\x07 \u202e ]]> [x](y) | # *"
@@ -250,3 +251,9 @@ def test_pages_keep_the_figures_shown():
     assert 'plain <span class="heat7">&lt;hot&gt;</span>' in page
     assert "a &lt;title&gt;" in page
     assert "plain <hot>" in blocks(markdown.render([exchange()], [Picture()]))
+
+
+def test_facts_have_units_that_suit_them():
+    slow = exchange(steps=[step(0, "x")])
+    slow.timings = Timings(submitted=0, placed=1, first=11.016, ended=12)
+    assert "1 token" in facts(slow) and "first after 11.0 s" in facts(slow)

@@ -4,8 +4,10 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from repl.params import changed
+from repl.probe.figure import plural
 from repl.session.decoding import show
 from repl.session.exchange import Exchange
+from repl.session.words import seconds
 
 
 def by_line(exchanges: Sequence[Exchange]) -> Iterable[list[Exchange]]:
@@ -20,11 +22,11 @@ def facts(x: Exchange) -> list[str]:
     found = [", ".join(settings) or "default settings"]
     if x.seed is not None:
         found.append(f"seed {x.seed}")
-    found.append(f"{len(x.answer.steps)} tokens")
+    found.append(plural(len(x.answer.steps), "token"))
     if x.tokens_per_second is not None:
         found.append(f"{x.tokens_per_second:.0f} tokens/s")
     if x.first_token_seconds is not None:
-        found.append(f"first after {x.first_token_seconds * 1000:.0f} ms")
+        found.append(f"first after {seconds(x.first_token_seconds)}")
     if x.replica is not None:
         found.append(f"on {x.replica}")
     found.append(f"{x.state}: {x.finish}" if x.finish else x.state)
