@@ -5,10 +5,16 @@ import os
 import signal
 from collections.abc import Coroutine, Sequence
 
+from repl import eventloop
+
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def run(main: Coroutine[object, object, int], ending: Sequence[signal.Signals] = ENDING) -> int:
+def run(
+    main: Coroutine[object, object, int],
+    ending: Sequence[signal.Signals] = ENDING,
+    loop: eventloop.Maker = eventloop.new,
+) -> int:
     """What ``main`` returns, or 128 + the number of the signal that cancelled it, as shells have it.
 
     A second signal does not wait for the clean-up. A signal that was ignored at the start, as under
@@ -16,7 +22,7 @@ def run(main: Coroutine[object, object, int], ending: Sequence[signal.Signals] =
     """
 
     async def guarded() -> int:
-        loop = asyncio.get_running_loop()
+        running = asyncio.get_running_loop()
         task = asyncio.ensure_future(main)
         caught: list[int] = []
 
@@ -28,7 +34,7 @@ def run(main: Coroutine[object, object, int], ending: Sequence[signal.Signals] =
 
         heeded = [number for number in ending if signal.getsignal(number) is not signal.SIG_IGN]
         for number in heeded:
-            loop.add_signal_handler(number, end, number)
+            running.add_signal_handler(number, end, number)
         try:
             return await task
         except asyncio.CancelledError:
@@ -37,6 +43,6 @@ def run(main: Coroutine[object, object, int], ending: Sequence[signal.Signals] =
             return 128 + caught[0]
         finally:
             for number in heeded:
-                loop.remove_signal_handler(number)
+                running.remove_signal_handler(number)
 
-    return asyncio.run(guarded())
+    return eventloop.run(guarded(), loop)

@@ -3,9 +3,13 @@
 import os
 import shutil
 import signal
+from asyncio import AbstractEventLoop
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from repl import eventloop
 
 # Before anything imports torch or transformers: workers share the cores, and no test may reach a network.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -34,6 +38,11 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
     for name in ("CONFIG", "DATA", "STATE", "CACHE"):
         monkeypatch.setenv(f"XDG_{name}_HOME", str(home / name.lower()))
     return home
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], AbstractEventLoop]]:
+    """Tests run on the event loop that the program runs on."""
+    return {"uvloop": eventloop.new}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -5,9 +5,9 @@ fairseq: the lines of a file over two replicas of a core each, against ``fairseq
 ``generate`` one after another, the same core.
 """
 
-import asyncio
 import importlib.util
 
+from repl import eventloop
 from repl.bench import fairseq
 from repl.bench.alone import Alone, Job
 from repl.bench.report import Figure, Report
@@ -55,7 +55,7 @@ def run(*, quick: bool = False) -> Report:
         if importlib.util.find_spec(package) is None:
             notes.append(f"{package} is not installed: left out")
         else:
-            figures.append(asyncio.run(measure(rounds)))
+            figures.append(eventloop.run(measure(rounds)))
     return Report(
         bench="batch",
         about=f"{LINES} lines of number words; {REQUESTS} requests of {TOKENS} tokens",

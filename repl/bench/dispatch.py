@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from repl import eventloop
 from repl.bench import queueing, simulator
 from repl.bench.report import Figure, Ratio, Report, quantile
 from repl.messages import ModelSpec, Request
@@ -42,7 +43,7 @@ def lengths(source: random.Random) -> int:
 
 def arrivals(load: float, seconds: float, seed: int) -> list[tuple[float, Request]]:
     """Requests with their times in seconds from the beginning, drawn before the clock runs."""
-    source = random.Random(seed)  # noqa: S311
+    source = random.Random(seed)
     rate = load * REPLICAS * TOKENS_PER_SECOND / MEAN_TOKENS
     params = Params(max_new=10_000)
     coming, due = [], 0.0
@@ -183,6 +184,6 @@ def run(*, quick: bool = False) -> Report:
     """Run the benchmark: three storms of 15 s for each load, or of 3 s when ``quick``."""
     about = f"{REPLICAS} echo replicas at {TOKENS_PER_SECOND:g} tokens/s, lognormal lengths, Poisson arrivals"
     note = "waits of other policies: computed on the same arrivals and measured service times"
-    found = asyncio.run(measure(3, 3.0 if quick else 15.0))
-    found += tuple(asyncio.run(at_scale(2_000 if quick else 20_000)))
+    found = eventloop.run(measure(3, 3.0 if quick else 15.0))
+    found += tuple(eventloop.run(at_scale(2_000 if quick else 20_000)))
     return Report(bench="dispatch", about=about, figures=found, notes=(note,))

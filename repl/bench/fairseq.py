@@ -17,6 +17,7 @@ from pathlib import Path
 
 import msgspec
 
+from repl import eventloop
 from repl.bench import footprint
 from repl.bench.alone import Alone, Job
 from repl.bench.peers import interactive
@@ -91,8 +92,8 @@ def demo(lines: int, *, everything: bool = True) -> Case:
 def base(folder: Path, lines: int) -> Case:
     """``--arch transformer`` with random weights, built in ``folder``; lines of 8 to 30 words."""
     command = [sys.executable, "-P", "-m", "repl.bench.peers.random_transformer", str(folder)]
-    subprocess.run(command, check=True)  # noqa: S603
-    draw = random.Random(1)  # noqa: S311
+    subprocess.run(command, check=True)
+    draw = random.Random(1)
     words = [[f"w{draw.randrange(16_000)}" for _ in range(draw.randint(8, 30))] for _ in range(lines)]
     compiled = _compiled({"float32": {BATCH: 1.4, BARE: 0.9}, "int8": {BATCH: 2.0, BARE: 0.9}})
     return Case(
@@ -204,7 +205,7 @@ def run(*, quick: bool = False) -> Report:
         return Report(bench="fairseq", about=about, skipped="fairseq is not installed")
     rounds = 1 if quick else 3
     notes = () if importlib.util.find_spec("ctranslate2") else ("ctranslate2 is not installed: left out",)
-    figures = asyncio.run(measure(demo(400), rounds))
+    figures = eventloop.run(measure(demo(400), rounds))
     with tempfile.TemporaryDirectory() as folder:
-        figures += asyncio.run(measure(base(Path(folder), 64), rounds))
+        figures += eventloop.run(measure(base(Path(folder), 64), rounds))
     return Report(bench="fairseq", about=about, figures=tuple(figures), notes=notes)

@@ -1,7 +1,6 @@
 """Two replicas of a CPU-bound model, pinned to a core each, against one of them."""
 
-import asyncio
-
+from repl import eventloop
 from repl.bench.report import Figure, Report
 from repl.bench.rounds import cores, demo_lm, through
 from repl.params import Params
@@ -37,4 +36,4 @@ def run(*, quick: bool = False) -> Report:
     about = f"lm-late, {REQUESTS} requests of {TOKENS} tokens"
     if len(cores()) < 2:
         return Report(bench="replicas", about=about, skipped="needs two cores")
-    return Report(bench="replicas", about=about, figures=(asyncio.run(measure(3 if quick else 7)),))
+    return Report(bench="replicas", about=about, figures=(eventloop.run(measure(3 if quick else 7)),))

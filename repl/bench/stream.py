@@ -3,8 +3,7 @@
 Both sides run the embedded causal LM with one thread on the same core, in turn.
 """
 
-import asyncio
-
+from repl import eventloop
 from repl.bench.alone import Alone, Job
 from repl.bench.report import Figure, Report
 from repl.bench.rounds import cores, demo_lm, through
@@ -36,6 +35,6 @@ async def measure(rounds: int) -> Figure:
 
 def run(*, quick: bool = False) -> Report:
     """Run the benchmark: 15 rounds, or 5 when ``quick``."""
-    figure = asyncio.run(measure(5 if quick else 15))
+    figure = eventloop.run(measure(5 if quick else 15))
     about = f"lm-late, {len(PROMPTS)} prompts one after another, {TOKENS} tokens each, one core"
     return Report(bench="stream", about=about, figures=(figure,))

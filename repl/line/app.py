@@ -32,7 +32,9 @@ RESUMED = 5
 
 def run(config: Config, options: Options) -> int:
     """Stay until the user leaves; returns the exit code. Ctrl-C stops answers and never leaves."""
-    return signals.run(_run(config, options), ending=(signal.SIGTERM, signal.SIGHUP))
+    # libuv's event loop would leave the terminal that it reads in non-blocking mode, to the shell too.
+    ending = (signal.SIGTERM, signal.SIGHUP)
+    return signals.run(_run(config, options), ending, loop=asyncio.new_event_loop)
 
 
 async def _run(config: Config, options: Options) -> int:

@@ -27,19 +27,22 @@ class Output:
         loop = asyncio.get_running_loop()
         reader = asyncio.StreamReader(limit=1 << 20)
         pipe = os.fdopen(read_end, "rb", 0)
-        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
-        self._collector = asyncio.create_task(self._collect(reader))
+        transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
+        self._collector = asyncio.create_task(self._collect(reader, transport))
 
     async def settle(self) -> None:
         """Let in what was said last and may still be in the pipe."""
         if self._collector is not None:
             await asyncio.wait([self._collector], timeout=SETTLING)
 
-    async def _collect(self, pipe: asyncio.StreamReader) -> None:
+    async def _collect(self, pipe: asyncio.StreamReader, transport: asyncio.ReadTransport) -> None:
         tail = b""
-        while chunk := await pipe.read(1 << 16):
-            *lines, tail = (tail + chunk).split(b"\n")
-            tail = tail[-LONGEST_LINE:]
-            self._lines.extend(line[:LONGEST_LINE].decode(errors="replace").rstrip() for line in lines)
+        try:
+            while chunk := await pipe.read(1 << 16):
+                *lines, tail = (tail + chunk).split(b"\n")
+                tail = tail[-LONGEST_LINE:]
+                self._lines.extend(line[:LONGEST_LINE].decode(errors="replace").rstrip() for line in lines)
+        finally:
+            transport.close()  # not every event loop takes the end of what is said for the end of the pipe
         if tail:
             self._lines.append(tail.decode(errors="replace"))

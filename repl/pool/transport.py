@@ -9,7 +9,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, cast
 
 import msgspec
 
@@ -58,8 +58,7 @@ class FrameProtocol(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport for ``send``."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # libuv's is none by class
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Free room at the end of the buffer; never empty."""

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
+from repl import eventloop
 from repl.arguments import PROGRAM
 from repl.safe import visible_line
 from repl.tui import pastes, terminal_keys
@@ -33,7 +34,7 @@ def main(config: Config, options: Options, keys: TypeAhead) -> int:
     sys.setswitchinterval(0.0005)
     terminal_keys.install()
     pastes.install()
-    return asyncio.run(_main(config, options, keys))
+    return eventloop.run(_main(config, options, keys))
 
 
 async def _main(config: Config, options: Options, keys: TypeAhead) -> int:
