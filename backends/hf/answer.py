@@ -147,7 +147,7 @@ class Answer:
         """Write a token to ``row``, the first of which is shown; ``ends`` says that an end token is one."""
         written = row.push(choice, forced, ends)
         events: list[Event] = [written] if row is self.rows[0] else []
-        if self.done:
+        if row.reason and self.done:
             events.append(self._finished())
         return events
 

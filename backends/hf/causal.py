@@ -135,8 +135,10 @@ class CausalRows:
 
     def restore(self, snapshot: Snapshot) -> None:
         """Begin with one row that holds what ``snapshot`` does."""
-        for layer in snapshot.layers:
-            self._cache.update(layer.keys, layer.values, layer.at)
+        for at, keys, values in snapshot.layers:
+            self._cache.update(keys[:, :, :0], values[:, :, :0], at)
+            # Nothing changes them in place, so that they need no copy.
+            self._cache.layers[at].keys, self._cache.layers[at].values = keys, values
         self._pads = [0]
         self.length = snapshot.length
 

@@ -32,7 +32,9 @@ def step(
     forced: bool = False,
 ) -> Step:
     """One token; alternatives as many as the request asked for."""
-    top = tuple((token, lp, piece(token)) for token, lp in choice.top[: request.params.logprobs])
+    top: tuple[tuple[int, float, bytes], ...] = ()
+    if choice.top:
+        top = tuple([(token, lp, piece(token)) for token, lp in choice.top[: request.params.logprobs]])
     return Step(
         id=request.id,
         index=index,

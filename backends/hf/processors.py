@@ -147,15 +147,18 @@ def forbid(scores: Tensor, tokens: Sequence[Sequence[int]]) -> tuple[Tensor, Ten
     """
     groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
     for row, each in enumerate(tokens):
-        groups[tuple(each)].append(row)
-    groups.pop((), None)
+        if each:
+            groups[tuple(each)].append(row)
     if not groups:
         return scores, None
     left, taken = scores.clone(), scores.new_full((len(scores),), -torch.inf)
     for each, rows in groups.items():
+        if len(each) == 1 and len(rows) == len(scores):  # what most checkpoints have as their end
+            column = left[:, each[0]]
+            taken = column.clone()
+            column.fill_(-torch.inf)
+            continue
         columns = torch.tensor(each, device=scores.device)
-        if len(rows) == len(scores):
-            return left.index_fill_(1, columns, -torch.inf), scores[:, columns].logsumexp(-1)
         places = torch.tensor(rows, device=scores.device)
         taken[places] = scores[places[:, None], columns].logsumexp(-1)
         left[places[:, None], columns] = -torch.inf

@@ -20,6 +20,7 @@ from backends.hf.rows import Rows
 
 _CHUNK = 64
 """Forced tokens read in one forward pass; bounds the memory for their logits."""
+_NOTHING = float("-inf")
 
 Alternatives = tuple[tuple[int, float], ...]
 Process = Callable[[Tensor, Sequence[int]], Tensor]
@@ -98,11 +99,10 @@ def choose(logits: Tensor, rows: Sequence[Draws]) -> tuple[Tensor, list[Choice]]
     figures = torch.stack([column.double() for column in columns], dim=1)
     asked = [i for i, row in enumerate(rows) if row.alternatives]
     more = examine(logits, total, tokens, asked, max((rows[i].alternatives for i in asked), default=0))
-    choices = []
-    for i, (token, raw_lp, proc_lp, mass, left) in enumerate(figures.tolist()):
-        choices.append(
-            Choice(int(token), raw_lp, proc_lp, _finite(mass), left != float("-inf"), *more.get(i, ()))
-        )
+    choices = [
+        Choice(int(token), raw_lp, proc_lp, mass - mass == 0, left != _NOTHING, *more.get(i, ()))
+        for i, (token, raw_lp, proc_lp, mass, left) in enumerate(figures.tolist())
+    ]
     for i, row in enumerate(rows):
         if row.whole:
             (written,) = distributions(logits[i : i + 1], total[i : i + 1])
@@ -190,23 +190,25 @@ def examine(
     if len(asked) < len(logits):
         index = torch.tensor(asked, device=logits.device)
         logits, total, tokens = logits[index], total[index], tokens[index]
-    best, ids = greatest.topk(logits, min(count, logits.shape[1]))
+    count = min(count, logits.shape[1])
+    best, ids = greatest.topk(logits, count)
     chosen = logits.gather(1, tokens[:, None])
     rank = (best > chosen).sum(-1)
-    # Counting them all takes a CPU as long as the rest of this; a GPU would wait longer to learn if it must.
-    if logits.is_cuda or bool((rank == best.shape[1]).any()):
+    # Counting takes a CPU as long as all the rest; a GPU would wait longer to learn where it must be done.
+    if logits.is_cuda:
         rank = (logits > chosen).sum(-1)
-    # H = -sum p (x - total) = total - sum p x; tokens at -inf have p = 0 and must not make it 0 * inf.
-    finite = logits.clamp(min=torch.finfo(logits.dtype).min)
-    entropy = total - torch.linalg.vecdot((logits - total[:, None]).exp(), finite)
-    columns = [rank[:, None], entropy[:, None], ids, best - total[:, None]]
-    table = torch.cat([column.double() for column in columns], dim=1)
-    found = {}
-    for i, (place, nats, *pairs) in zip(asked, table.tolist(), strict=True):
-        half = len(pairs) // 2
-        top = tuple(zip(map(int, pairs[:half]), pairs[half:], strict=True))
-        found[i] = (int(place), nats, top)
-    return found
+    elif len(below := (rank == count).nonzero()[:, 0]):
+        rank[below] = (logits[below] > chosen[below]).sum(-1)
+    lps = logits - total[:, None]
+    # Tokens at -inf have p = 0 and must not make it 0 * -inf.
+    entropy = -torch.linalg.vecdot(lps.exp(), lps.clamp_(min=torch.finfo(lps.dtype).min))
+    columns = [rank[:, None], entropy[:, None], best - total[:, None], ids]
+    table = torch.cat([column.double() for column in columns], dim=1).cpu()
+    tokens_told, figures = table[:, 2 + count :].long().tolist(), table[:, : 2 + count].tolist()
+    return {
+        i: (int(place), nats, tuple(zip(best_tokens, best_lps, strict=True)))
+        for i, best_tokens, (place, nats, *best_lps) in zip(asked, tokens_told, figures, strict=True)
+    }
 
 
 def _draw(logits: Tensor, total: Tensor, rows: Sequence[Draws]) -> tuple[Tensor, Tensor, Tensor]:
@@ -242,10 +244,6 @@ def _alike(rows: Sequence[Draws]) -> dict[Warp, list[int]]:
         if row.warp is not None:
             groups[row.warp].append(i)
     return groups
-
-
-def _finite(value: float) -> bool:
-    return value - value == 0
 
 
 def _known(value: float) -> bool:
