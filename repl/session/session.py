@@ -120,13 +120,7 @@ class Session:
         ``InputError`` for what is no answer, and if one of the models is not configured here.
         """
         for exchange in exchanges:
-            if exchange.model not in self.models:
-                known = ", ".join(self.models)
-                message = f"#{exchange.id} was answered by {exchange.model}, which is not configured here"
-                raise InputError(message, f"configured are {known}")
-            if exchange.request.task != "generate":
-                what = f"#{exchange.id} is no answer: {exchange.model} was to {exchange.request.task}"
-                raise InputError(what, "give the command that asked for it again")
+            self._check_retry(exchange)
         self.editing = []
         again: list[Exchange] = []
         for exchange in exchanges:
@@ -278,6 +272,20 @@ class Session:
 
     def _prompt(self, text: str, seed: int, *, redraw: bool = False) -> Prompt:
         return Prompt(text=text, system=self.system, template=self.template, seed=seed, redraw=redraw)
+
+    def _check_retry(self, exchange: Exchange) -> None:
+        """Raise ``InputError`` for what cannot be asked again by itself."""
+        origin = exchange.origin
+        if exchange.request.task != "generate":
+            what = f"#{exchange.id} is no answer: {exchange.model} was to {exchange.request.task}"
+            raise InputError(what, "give the command that asked for it again")
+        if exchange.model in self.models:
+            return
+        if origin is not None and origin.exchange is None:
+            what = f"#{exchange.id} is not one model's answer: it is the {origin.words} of {exchange.model}"
+            raise InputError(what, "give the command that asked for it again")
+        message = f"#{exchange.id} was answered by {exchange.model}, which is not configured here"
+        raise InputError(message, f"configured are {', '.join(self.models)}")
 
     def _remake(self, exchange: Exchange, seed: int, line: int | None, *, redraw: bool) -> Exchange:
         """Ask what a command asked, with the settings of now, beside any conversation."""

@@ -42,6 +42,14 @@ async def test_a_model_with_itself_is_that_model(mixing, do):
             assert (mixed.piece, mixed.text, mixed.rank) == (own.piece, own.text, own.rank)
 
 
+async def test_an_ensemble_is_asked_for_again_by_its_command(mixing, do, screen):
+    both = await do("/ensemble a+b hello", "/retry")
+    assert screen.said() == [
+        (f"#{both.id} is not one model's answer: it is the ensemble mean of a+b",
+         "give the command that asked for it again")
+    ]  # fmt: skip
+
+
 async def test_the_mean_by_hand(mixing, do):
     both = await do("/ensemble a+b hello")
     # After b: the means of (.2 .3 .1 .4) and (.2 .5 .1 .2) are (.2 .4 .1 .3), so a follows, not c.
