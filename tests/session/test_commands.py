@@ -357,6 +357,7 @@ async def test_completion_of_lines(session, screen, tmp_path, monkeypatch):
     assert completions(session, "/set tr") == ["/set truncate"]
     assert completions(session, "/set truncate l") == ["/set truncate left"]
     assert completions(session, "/set seed ") == ["/set seed none", "/set seed default"]
+    assert completions(session, "/set ban ") == ["/set ban none", "/set ban default"]
     assert completions(session, "/retry #2") == ["/retry #2"]
     assert completions(session, "/restart b/") == ["/restart b/0", "/restart b/1"]
     assert completions(session, "/theme l") == ["/theme light"]

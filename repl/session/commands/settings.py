@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from repl.params import PARAMETERS, ParamError, parameter, parse
+from repl.params import PARAMETERS, TEXTS, ParamError, parameter, parse
 from repl.session.commands.base import Command, model_offers, one_model, say
 from repl.session.decoding import level, show
 from repl.session.errors import InputError
@@ -75,7 +75,7 @@ def _set_offers(session: "Session", before: "Sequence[str]", begun: str) -> "Ite
     elif len(before) == 1 and before[0] in PARAMETERS:
         known = PARAMETERS[before[0]]
         yield from ((choice, known.help) for choice in known.choices)
-        if known.optional or known.kind == "strings":
+        if known.optional or known.kind in TEXTS:
             yield "none", known.help
         yield "default", "each model's own"
 
