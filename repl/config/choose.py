@@ -221,7 +221,8 @@ def _replicas(devices: str | None, number: str | None) -> Replicas | None:
         count = int(number) if number.isdecimal() and len(number) < 5 else 0
         if not 1 <= count <= schema.MAX_REPLICAS:
             raise ConfigError(
-                f"--replicas: '{number}' is not allowed: it must be auto or a number from 1 to 1024"
+                f"--replicas: '{number}' is not allowed: it must be auto or a number from 1 to "
+                f"{schema.MAX_REPLICAS}"
             )
     if devices is None:
         return count if count is not None else ("auto" if number else None)
