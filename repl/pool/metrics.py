@@ -100,9 +100,9 @@ class ModelMetrics:
 
     def placed(self, ticket: Ticket, free_since: float) -> None:
         """A request was bound to a slot that has been free since then."""
-        placed = ticket.timings.placed or 0.0
-        self.queue_time.observe(placed - ticket.timings.submitted)
-        self.dispatch_regret.observe(max(0.0, placed - max(ticket.timings.submitted, free_since)))
+        placed, since = ticket.timings.placed or 0.0, ticket.timings.waiting_since
+        self.queue_time.observe(placed - since)
+        self.dispatch_regret.observe(max(0.0, placed - max(since, free_since)))
 
     def ended(self, ticket: Ticket, end: Finished | Stopped | Failed | Lost) -> None:
         """A request got its terminal event."""

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from repl.messages import Event, FromChild, Started, Step, Stopped
+from repl.messages import Event, Started, Step, Stopped
 from repl.pool.metrics import ModelMetrics
 from repl.pool.ticket import TERMINAL, Ticket
+from repl.pool.wire import FromChild
 
 
 class Running:
@@ -53,7 +54,8 @@ class Running:
             return False
         if isinstance(event, Step):
             self.tokens += 1
-            self._metrics.stepped(None if ticket.last_step is None else heard - ticket.last_step)
+            if event.index >= len(ticket.request.resume):  # else it was counted before a loss
+                self._metrics.stepped(None if ticket.last_step is None else heard - ticket.last_step)
         elif isinstance(event, Started):
             self._metrics.started(event)
         elif isinstance(event, Stopped) and ticket.stopping:

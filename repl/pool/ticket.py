@@ -43,11 +43,22 @@ class Timings(msgspec.Struct):
     first: float | None = None
     """First step received."""
     ended: float | None = None
+    queued: float | None = None
+    """Came back to the queue for the last time, where it did."""
+    waited: float = 0.0
+    """Seconds in the queue before that."""
+
+    @property
+    def waiting_since(self) -> float:
+        """Joined the queue for the last time."""
+        return self.submitted if self.queued is None else self.queued
 
     @property
     def queue_seconds(self) -> float | None:
-        """Waiting for a slot."""
-        return None if self.placed is None else self.placed - self.submitted
+        """Waiting for a slot, however often it had to."""
+        if self.placed is None:
+            return None
+        return self.waited + max(0.0, self.placed - self.waiting_since)
 
     @property
     def first_seconds(self) -> float | None:
@@ -158,8 +169,7 @@ class Ticket:
     def requeue(self) -> None:
         """Its replica died before anything was shown."""
         assert self.state == "placed" and not self.shown, self.state
-        self.state = "queued"
-        self.replica = None
+        self._wait_again()
 
     @property
     def resumable(self) -> bool:
@@ -170,6 +180,11 @@ class Ticket:
         """Its replica died: go back to the queue and continue after what was shown."""
         assert self.resumable and self.state in ("placed", "streaming"), self.state
         self.request = msgspec.structs.replace(self.request, resume=tuple(self._shown))
+        self._wait_again()
+
+    def _wait_again(self) -> None:
+        self.timings.waited = self.timings.queue_seconds or 0.0
+        self.timings.queued = time.monotonic()
         self.state = "queued"
         self.replica = None
 

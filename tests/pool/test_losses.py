@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import time
 
 import pytest
 
@@ -50,8 +51,16 @@ async def test_an_answer_continues_elsewhere_as_if_nothing_had_happened(gate: Ga
         victim = pool.status()[0].pid
         assert victim is not None
         os.kill(victim, signal.SIGKILL)
+        first_wait = ticket.timings.queue_seconds
+        assert first_wait is not None
+        died = time.monotonic()
         gate.release(50)
         end = await ticket.wait()
+        placed, seconds = ticket.timings.placed, ticket.timings.queue_seconds
+        assert placed is not None and placed > died and seconds is not None
+        # Waiting is what it waited in the queue: not the streaming before the loss.
+        assert first_wait <= seconds <= first_wait + placed - died
+        assert pool.metrics()["echo"].generation_tokens == 4
     assert isinstance(end, Finished) and end.text == "a b c d" and ticket.tries == 2
     assert [type(e) for e in events] == [Started, Step, Step, Step, Step, Finished]
     assert [e.text for e in events if isinstance(e, Step)] == ["a", " b", " c", " d"]
