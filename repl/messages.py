@@ -1,7 +1,7 @@
-"""The vocabulary on the wire between the coordinator and its replicas.
+"""The vocabulary of requests and answers, from the front ends to the engines and back.
 
-Everything that crosses a process boundary is one of the structs below, msgpack-encoded by msgspec. The
-front ends see the same events, so an answer is described in one language from the engine to the record.
+The structs cross process boundaries as they are, msgpack-encoded by msgspec, so that an answer is described
+in one language from the engine to the record. What is said of a replica's process is in ``repl.pool.wire``.
 
 The life of a request: ``Started``, any number of ``Step`` and ``Rewound``, then exactly one terminal event
 (``Finished``, ``Stopped``, ``Failed`` or ``Lost``). Log-probabilities are natural logarithms (nats).
@@ -269,65 +269,3 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """Backend-specific settings."""
     gpus: int = 1
     """Devices one replica is spread over; the process sees so many."""
-
-
-# -- parent to child -------------------------------------------------------------------------------------
-
-
-class Load(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=True):
-    """The first message a child receives."""
-
-    model: ModelSpec
-    device: str
-    """``cpu`` or ``cuda:0``; the child sees only its own devices."""
-    threads: int
-    cores: tuple[int, ...] = ()
-    """CPU cores to stay on; empty leaves that to the system."""
-
-
-class Cancel(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=True):
-    """Drop a request; answered by ``Stopped`` unless it has ended already."""
-
-    id: int
-
-
-class Shutdown(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=True):
-    """Finish nothing more and exit."""
-
-
-ToChild = Load | Request | Cancel | Shutdown
-
-# -- child to parent -------------------------------------------------------------------------------------
-
-
-class Loading(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=True):
-    """How far a load is."""
-
-    stage: str
-    fraction: float | None = None
-    """0 to 1, where it can be known."""
-
-
-class Ready(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=True):
-    """The model is loaded and has done a warm-up."""
-
-    capabilities: Capabilities
-
-
-class LoadFailed(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=True):
-    """The model cannot be loaded; the process ends."""
-
-    error: Error
-
-
-class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=True):
-    """Sent by a thread of its own about once a second."""
-
-    steps: int
-    """Engine steps so far: a count that stands still while requests run tells of a hang."""
-    memory: int
-    """Bytes: resident memory on a CPU, allocated device memory on a GPU."""
-
-
-FromChild = Loading | Ready | LoadFailed | Heartbeat | Event
-"""A frame from a child holds a list of these: all that one engine step produced."""

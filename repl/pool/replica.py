@@ -10,18 +10,7 @@ import contextlib
 import time
 from collections.abc import Awaitable, Sequence
 
-from repl.messages import (
-    Cancel,
-    Capabilities,
-    Error,
-    FromChild,
-    Heartbeat,
-    Load,
-    LoadFailed,
-    Loading,
-    Ready,
-    Shutdown,
-)
+from repl.messages import Capabilities, Error
 from repl.pool.keeper import Keeper
 from repl.pool.metrics import ModelMetrics
 from repl.pool.plan import Limits, ReplicaPlan, ReplicaStatus, State
@@ -30,6 +19,7 @@ from repl.pool.running import Running
 from repl.pool.ticket import Ticket
 from repl.pool.transport import FrameProtocol
 from repl.pool.vitals import Vitals, obituary
+from repl.pool.wire import Cancel, FromChild, Heartbeat, Load, LoadFailed, Loading, Ready, Shutdown
 
 ABOUT_PROCESS = (Heartbeat, Loading, Ready, LoadFailed)
 

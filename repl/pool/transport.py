@@ -13,7 +13,7 @@ from typing import Protocol, cast
 
 import msgspec
 
-from repl.messages import FromChild, ToChild
+from repl.pool.wire import FromChild, ToChild
 
 HEADER = struct.Struct("<I")
 MAX_FRAME = 64 << 20

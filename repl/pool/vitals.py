@@ -3,8 +3,9 @@
 import signal
 import time
 
-from repl.messages import Error, Heartbeat
+from repl.messages import Error
 from repl.pool.plan import Limits
+from repl.pool.wire import Heartbeat
 
 
 class Vitals:

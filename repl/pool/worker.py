@@ -15,21 +15,11 @@ from collections.abc import Sequence
 
 from backends import registry
 from backends.base import Engine
-from repl.messages import (
-    Cancel,
-    Event,
-    Heartbeat,
-    Load,
-    LoadFailed,
-    Loading,
-    Ready,
-    Request,
-    Shutdown,
-    ToChild,
-)
+from repl.messages import Event, Request
 from repl.pool.driver import Driver, describe
 from repl.pool.memory import used
 from repl.pool.transport import Channel
+from repl.pool.wire import Cancel, Heartbeat, Load, LoadFailed, Loading, Ready, Shutdown, ToChild
 
 HEARTBEAT = 1.0
 """Seconds between two signs of life."""

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from repl.messages import Cancel, Capabilities, FromChild, Load, Ready, Request, Shutdown, ToChild
+from repl.messages import Capabilities, Request
 from repl.pool.plan import ReplicaPlan
 from repl.pool.transport import HEADER, FrameProtocol, ProtocolFactory, frame
+from repl.pool.wire import Cancel, FromChild, Load, Ready, Shutdown, ToChild
 
 _decoder = msgspec.msgpack.Decoder(ToChild)
 

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from repl.messages import Error, Failed, Finished, Heartbeat, Lost, Started, Step, Stopped
+from repl.messages import Error, Failed, Finished, Lost, Started, Step, Stopped
 from repl.pool import Coordinator, Limits, local
 from repl.pool.replica import Launcher
 from repl.pool.ticket import Ticket
 from repl.pool.transport import HEADER, MAX_FRAME, frame
+from repl.pool.wire import Heartbeat
 
 from .conftest import ask, plans, until
 from .fake import Stage

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repl.messages import Finished, FromChild, Heartbeat, Load, ModelSpec, Request, Started, Step, ToChild
+from repl.messages import Finished, ModelSpec, Request, Started, Step
 from repl.params import Params
 from repl.pool.transport import HEADER, MAX_FRAME, Channel, FrameProtocol, frame
+from repl.pool.wire import FromChild, Heartbeat, Load, ToChild
 
 MESSAGES: list[FromChild] = [
     Heartbeat(steps=3, memory=1 << 33),
