@@ -16,6 +16,7 @@ from repl.messages import ModelSpec
 from repl.params import Support, SupportTable
 
 _INSTALL = "pip install 'multigpu-repl[ctranslate2]'"
+_OF_FAIRSEQ = ("diverse_groups", "diverse_strength", "diversity_rate", "constraints", "constraint_order")
 
 
 class CTranslate2:
@@ -31,6 +32,7 @@ class CTranslate2:
         "top_k": Support("exact", "", "applied first; no effect under beams"),
         "top_p": Support("exact", "", "of what top_k left; no effect under beams"),
         "min_p": Support("exact", "", "of what top_p left; no effect under beams"),
+        "typical_p": Support("exact", "", "of what min_p left; no effect under beams"),
         "beam": Support("exact", "beam_size", "shown when complete"),
         "n": Support(
             "differs", "num_hypotheses", "the best of all that beams have found, fairseq of the first of them"
@@ -43,6 +45,10 @@ class CTranslate2:
             "differs", "no_repeat_ngram_size", "under beams only what the answer has said counts"
         ),
         "unkpen": Support("differs", "", "refused under beams"),
+        "presence_penalty": Support("differs", "", "as OpenAI's; refused under beams"),
+        "frequency_penalty": Support("differs", "", "as OpenAI's; refused under beams"),
+        "logit_bias": Support("differs", "", "on a word's last token; refused under beams"),
+        "ban": Support("exact", "suppress_sequences", "a word's last token after the others"),
         "max_new": Support(
             "differs", "max_decoding_length", "a beam cut at the limit pays for its end only with logprobs"
         ),
@@ -50,12 +56,18 @@ class CTranslate2:
             "differs", "min_decoding_length", "0 counts as 1 for a fairseq translation, which is never empty"
         ),
         "stop": Support("differs", "", "cuts the stop string off; beams are cut when they are complete"),
+        "stop_tokens": Support(
+            "differs", "end_token", "not shown; a beam ends with it, where fairseq adds a free end token"
+        ),
         "seed": Support("exact", "", "the keyed sampler's own"),
         "logprobs": Support("exact", "return_logits_vocab", "beams are read once more for it"),
         "truncate": Support("exact", ""),
         "max_new_ratio": Support("exact", "", "of fairseq checkpoints"),
+        "match_source_len": Support("differs", "", "of fairseq checkpoints; the answer has no end token"),
         "source_lang": Support("exact", "", "of fairseq checkpoints of several languages"),
         "target_lang": Support("exact", "", "of fairseq checkpoints of several languages"),
+        **dict.fromkeys(_OF_FAIRSEQ, Support("none", "", "backend fairseq has it, CTranslate2 not")),
+        "replace_unk": Support("none", "", "backend fairseq has it"),
     }
 
     @classmethod

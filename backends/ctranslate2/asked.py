@@ -1,6 +1,6 @@
 """What a request asks of the model, in tokens; of whatever checkpoint it is, its reader makes this."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -50,6 +50,19 @@ class Asked:
     """What the decoder of an encoder-decoder model begins with, where the model does not say it itself."""
     unseen: int | None = None
     """The first token of a text to score, where nothing precedes it that could tell of it."""
+    biases: Mapping[tuple[int, ...], float] = field(default_factory=dict)
+    """What is added to the logit of a sequence's last token after the others; minus infinity forbids it."""
+    heard: list[int] = field(default_factory=list)
+    """What comes before the answer and may be the beginning of such a sequence."""
+    stops: frozenset[int] = frozenset()
+    """Tokens that end the answer, beside its end token; the one that does is not shown."""
+    free: bool = False
+    """An answer that the limit cuts is complete, and a beam's score is charged for no end token."""
+
+    @property
+    def banned(self) -> list[tuple[int, ...]]:
+        """The sequences of ``biases`` that are forbidden."""
+        return [tokens for tokens, amount in self.biases.items() if amount == float("-inf")]
 
 
 class Reader(Protocol):
@@ -62,6 +75,7 @@ class Reader(Protocol):
     never: tuple[int, ...]
     """Tokens an answer never has."""
     unknown: int | None
+    """The unknown token, where there is one."""
     attention: bool
     """It can be told what an answer attended to."""
     source_ends: tuple[int, ...]

@@ -61,7 +61,8 @@ class Call:
     def _run(self) -> None:
         try:
             if self.way == "beams":
-                self._results = self._library.decode(self._feeds(), self._search(), self.reader.ends)
+                ends = (*self.reader.ends, *self.members[0].asked.stops)
+                self._results = self._library.decode(self._feeds(), self._search(), ends)
             elif self.way == "read":
                 self._read()
             else:
@@ -111,7 +112,7 @@ class Call:
                 length_penalty=params.length_penalty,
                 repetition_penalty=params.repetition_penalty,
                 no_repeat_ngram=params.no_repeat_ngram,
-                never=self.reader.never,
+                never=(*((token,) for token in self.reader.never), *first.asked.banned),
             )
         ahead = max(row.limit - len(row.tokens) - len(row.left) for _, row in self._rows)
         if self.way == "stream":

@@ -6,6 +6,7 @@ the product's own, keyed by (seed, sample, position, token), and an answer is th
 the one that the other backends give.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -55,7 +56,7 @@ class Chooser:
             raise BackendError(
                 "bad_parameter",
                 f"the settings forbid every token at token {index}",
-                "lower no_repeat_ngram or min_new",
+                "lower no_repeat_ngram or min_new, or ban less",
             )
         # What the search made of it; of a prescribed token, which nothing may forbid, what the model did.
         search_lp = float(left[token]) if left[token] != _IMPOSSIBLE else float(raw[token])
@@ -69,26 +70,39 @@ class Chooser:
         return scores
 
     def _left(self, row: Row, scores: Tensor, index: int) -> Tensor:
-        """The log-probabilities that are chosen from: tempered, punished, without what is forbidden."""
-        params = row.request.params
-        if params.repetition_penalty != 1:
-            scores = _punished(scores, [*row.asked.said, *row.ids], params.repetition_penalty)
-        left = (scores / (params.temperature or 1.0)).log_softmax(-1)
+        """The log-probabilities that are chosen from: tempered, punished, without what is forbidden.
+
+        What is added to a token or taken off it is not made up for by the others, as in fairseq.
+        """
+        params, said = row.request.params, [*row.asked.said, *row.ids]
+        temperature, penalty = params.temperature or 1.0, params.repetition_penalty
+        before = _punished(scores, said, penalty) / temperature
         if index < row.given:
-            return left
-        for token in self._reader.never:
-            left[token] = _IMPOSSIBLE
-        if params.unkpen and self._reader.unknown is not None:
-            left[self._reader.unknown] -= params.unkpen
+            return before.log_softmax(-1)
+        left = _punished(self._biased(row, scores), said, penalty)
+        if params.presence_penalty or params.frequency_penalty:
+            for token, count in Counter(row.ids).items():
+                left[token] -= params.presence_penalty + params.frequency_penalty * count
+        left = left / temperature - before.logsumexp(-1)
+        forbidden = [*self._reader.never]
         if index < row.asked.least:
-            left[list(self._reader.ends)] = _IMPOSSIBLE
+            forbidden += [*self._reader.ends, *row.asked.stops]
         if params.no_repeat_ngram:
-            left[list(repeats([*row.asked.said, *row.ids], params.no_repeat_ngram))] = _IMPOSSIBLE
+            forbidden += repeats(said, params.no_repeat_ngram)
+        left[forbidden] = _IMPOSSIBLE
         return left
+
+    def _biased(self, row: Row, scores: Tensor) -> Tensor:
+        """A copy with what the request adds to words and takes off them."""
+        changed, past = scores.clone(), (*row.asked.heard, *row.ids)
+        for (*begun, last), amount in row.asked.biases.items():
+            if not begun or past[-len(begun) :] == tuple(begun):
+                changed[last] += amount
+        return changed
 
     def _draw(self, row: Row, left: Tensor, seed: int, index: int) -> tuple[int, float]:
         params = row.request.params
-        kept = Cut(params.top_k, params.top_p, params.min_p)(left[None])
+        kept = Cut(params.top_k, params.top_p, params.min_p, params.typical_p)(left[None])
         keys = noise.keys([(seed, row.request.sample + row.sample, index)])
         token = int(noise.draw_rows(kept, keys))
         return token, float(kept[0, token] - kept[0].logsumexp(-1))
@@ -115,6 +129,8 @@ def repeats(said: Sequence[int], size: int) -> list[int]:
 
 def _punished(scores: Tensor, said: list[int], penalty: float) -> Tensor:
     """transformers' rule: logits of what was said are divided by the penalty, negative ones multiplied."""
+    if penalty == 1:
+        return scores
     tokens = torch.tensor(sorted(set(said)), dtype=torch.long)
     before = scores[tokens]
     return scores.index_put((tokens,), torch.where(before < 0, before * penalty, before / penalty))

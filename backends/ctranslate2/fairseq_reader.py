@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 
+import msgspec
+
 from backends.base import BackendError
 from backends.ctranslate2.asked import Asked
 from backends.fairseq import prompt as prompts
-from backends.fairseq import tokenizing
+from backends.fairseq import tokenizing, wording
 from backends.fairseq.load import Model
 from backends.fairseq.routes import Route
 from backends.fairseq.started import started
 from repl.messages import Capabilities, Event, Request
+from repl.params import Params
 
 
 class FairseqReader:
@@ -51,8 +54,9 @@ class FairseqReader:
         )
 
     def _generate(self, request: Request) -> Asked:
-        model = self._model
+        model, params = self._model, request.params
         prompt = prompts.build(model, request)
+        matching = prompts.matches(model, params)
         return Asked(
             started=started(model, request, prompt.ids, prompt, prompt.notes),
             codec=model.codec,
@@ -61,7 +65,10 @@ class FairseqReader:
             limit=prompt.limit,
             said=prompt.ids if model.causal else [],
             start=() if model.causal else (prompt.begin,),
-            least=request.params.min_new if model.causal else max(1, request.params.min_new),
+            least=prompt.limit if matching else max(0 if model.causal else 1, params.min_new),
+            biases=_biases(model, params),
+            stops=prompt.stops,
+            free=matching,
         )
 
     def _score(self, request: Request) -> Asked:
@@ -107,3 +114,12 @@ class FairseqReader:
             return [route.begin, *ids]
         dictionary = self._model.task.target_dictionary
         return {"bos": [dictionary.bos()], "eos": [dictionary.eos()], "none": []}[request.opening]
+
+
+def _biases(model: Model, params: Params) -> dict[tuple[int, ...], float]:
+    """``Asked.biases``; what is taken off the unknown token is the same at any temperature, as in fairseq."""
+    found = wording.biases(model.codec, msgspec.structs.replace(params, temperature=1.0))
+    if params.unkpen:
+        unknown = (int(model.task.target_dictionary.unk()),)
+        found[unknown] = found.get(unknown, 0.0) - params.unkpen * (params.temperature or 1.0)
+    return found

@@ -52,6 +52,9 @@ def check(model: Model) -> None:
     """``BackendError`` unless CTranslate2 can run this model."""
     if len(model.networks) > 1:
         raise _unsupported(model, "an ensemble: CTranslate2 runs one checkpoint at a time")
+    wishes = {"lm_path": model.fusion, "retain_dropout": model.dropout, "align_dict": model.translations}
+    if wished := [name for name, value in wishes.items() if value]:
+        raise _unsupported(model, f"configured with {' and '.join(wished)}")
     network = model.networks[0]
     if not _is_transformer(network, model.causal):
         raise _unsupported(model, f"a {type(network).__name__}")

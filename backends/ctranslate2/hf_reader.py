@@ -11,8 +11,12 @@ from backends.ctranslate2.writing import piece
 from backends.hf import prompt as prompts
 from backends.hf.model import Model
 from backends.hf.text import Codec
+from backends.hf.wording import Wording
 from repl.messages import Capabilities, Event, Finished, Request, Started
+from repl.params import Params, changed
 from repl.readings import Tokenized
+
+_OF_FAIRSEQ = ("max_new_ratio", "match_source_len", "source_lang", "target_lang")
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ class HuggingFaceReader:
         self._shape = shape
         self.pieces: Sequence[bytes] = shape.codec.pieces
         self.ends, self.never = shape.ends, shape.never
+        self._wording = Wording(shape.codec, shape.embeddings)
         unknown = shape.codec.tokenizer.unk_token_id
         # GPT-2 and its kin use one token as both.
         self.unknown: int | None = None if unknown in shape.ends else unknown
@@ -62,7 +67,9 @@ class HuggingFaceReader:
             return self._score(request)
         shape = self._shape
         prompt = prompts.build(cast(Model, shape), request)
-        notes = list(prompt.notes)
+        notes, before = list(prompt.notes), list(shape.start) if shape.seq2seq else prompt.ids
+        if ignored := [name for name in _OF_FAIRSEQ if name in changed(request.params)]:
+            notes.append(f"{', '.join(ignored)}: no effect on a Hugging Face model")
         if prompt.limit < request.params.max_new:
             notes.append(f"max_new is {prompt.limit} here: the model has {shape.context} positions")
         return Asked(
@@ -71,9 +78,22 @@ class HuggingFaceReader:
             feed=prompt.ids,
             script=[*(() if request.resume else shape.begins), *prompt.forced],
             limit=prompt.limit,
-            said=list(shape.start) if shape.seq2seq else prompt.ids,
+            said=before,
             least=request.params.min_new,
+            biases=self._biases(request.params),
+            heard=before,
+            stops=frozenset(self._wording.ends(request.params)) - {*shape.ends},
         )
+
+    def _biases(self, params: Params) -> dict[tuple[int, ...], float]:
+        """``Asked.biases``."""
+        found = self._wording.biases(params)
+        if params.unkpen and self.unknown is not None:
+            found[(self.unknown,)] = found.get((self.unknown,), 0.0) - params.unkpen
+        for tokens in self._wording.banned(params):
+            if tokens not in [[end] for end in self.ends]:  # without one no answer would end
+                found[tuple(tokens)] = float("-inf")
+        return found
 
     def tokenize(self, request: Request) -> list[Event]:
         """See ``asked.Reader``."""

@@ -40,7 +40,8 @@ class Search:
     length_penalty: float = 1.0
     repetition_penalty: float = 1.0
     no_repeat_ngram: int = 0
-    never: tuple[int, ...] = ()
+    never: tuple[tuple[int, ...], ...] = ()
+    """Sequences that an answer must not have."""
     logits: bool = False
     attention: bool = False
 
@@ -93,7 +94,7 @@ class Library:
             "length_penalty": search.length_penalty,
             "repetition_penalty": search.repetition_penalty,
             "no_repeat_ngram_size": search.no_repeat_ngram,
-            "suppress_sequences": [[self._target[token]] for token in search.never] or None,
+            "suppress_sequences": [_named(self._target, tokens) for tokens in search.never] or None,
             "end_token": list(ends) or None,
             "return_end_token": True,
             "return_scores": True,

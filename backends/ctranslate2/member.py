@@ -116,7 +116,7 @@ class Member:
     def found(self, hypotheses: Sequence[Found]) -> list[Event]:
         """What the beams have found, best first."""
         request, ends = self.request, self.reader.ends
-        charge = self.plan.again and self.reader.charges
+        charge = self.plan.again and self.reader.charges and not self.asked.free
         rows = [Row.found(request, self.asked, ends, found.tokens, charge) for found in hypotheses]
         if self.plan.again:
             self.rows = rows
@@ -132,7 +132,8 @@ class Member:
     def _is_plain(self) -> bool:
         """Whether the greedy search that CTranslate2 has is all that is asked for."""
         params = self.request.params
-        punished = params.repetition_penalty != 1 or params.no_repeat_ngram or params.unkpen
+        penalties = (params.presence_penalty, params.frequency_penalty, params.no_repeat_ngram)
+        punished = params.repetition_penalty != 1 or any(penalties) or bool(self.asked.biases)
         watched = params.logprobs or self.request.distributions or self.attention
         return self.plan.seed is None and not (punished or watched or self.careful)
 
@@ -179,5 +180,5 @@ class Member:
 
     def _shown_to_its_end(self, row: Row) -> list[Event]:
         path = row.tokens[:-1] if row.charged else row.tokens
-        text, _ = cut(self.asked.codec.text(row.ids), self.request.params.stop)
+        text, _ = cut(self.asked.codec.text(row.shown), self.request.params.stop)
         return self._writer.finish(path, text)

@@ -9,7 +9,9 @@ from repl.messages import Request
 from repl.params import changed
 
 _FRESH_SEED_BITS = 63
-_OF_SAMPLING = ("temperature", "top_k", "top_p", "min_p")
+_OF_SAMPLING = ("temperature", "top_k", "top_p", "min_p", "typical_p")
+_NOT_OF_BEAMS = ("unkpen", "presence_penalty", "frequency_penalty", "logit_bias")
+"""What can be honoured only where each token is chosen from its logits."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +54,11 @@ class Plan:
     @classmethod
     def _beams(cls, request: Request, vocabulary: int, token_scores: bool) -> "Plan":
         params, notes = request.params, ["beams are shown when they are complete"]
-        if params.unkpen:
+        if lacking := [name for name in _NOT_OF_BEAMS if name in changed(params)]:
             raise BackendError(
                 "bad_parameter",
-                "unkpen: CTranslate2's beam search has no such penalty",
-                "/set unkpen 0, or /set beam 1; backend fairseq has it under beams",
+                f"{', '.join(lacking)}: CTranslate2's beam search has no such setting",
+                f"/set {lacking[0]} default, or /set beam 1; backends fairseq and hf have it under beams",
             )
         if ignored := [name for name in _OF_SAMPLING if name in changed(params)]:
             notes.append(f"{', '.join(ignored)}: no effect under beams")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def finished(member: "Member", rows: Sequence[Row]) -> Finished:
     """The last event; ``rows`` are the answers, the one that is shown first."""
     request, best = member.request, rows[0]
-    text, stopped = cut(member.asked.codec.text(best.ids), request.params.stop)
+    text, stopped = cut(member.asked.codec.text(best.shown), request.params.stop)
     reason: FinishReason = "stop" if stopped else best.reason or "length"
     scored = request.task == "score"
     told = () if scored and not request.attention else rows
@@ -33,8 +33,8 @@ def finished(member: "Member", rows: Sequence[Row]) -> Finished:
 
 def _hypothesis(row: Row, reader: Reader) -> Hypothesis:
     codec, tokens = row.asked.codec, row.ids
-    text, _ = cut(codec.text(tokens), row.request.params.stop)
-    raw = codec.raw(tokens)
+    text, _ = cut(codec.text(row.shown), row.request.params.stop)
+    raw = codec.raw(row.shown)
     scores = [token.search_lp for token in row.tokens if token.search_lp is not None]
     return Hypothesis(
         text=text,

@@ -34,7 +34,7 @@ class Row:
     ) -> "Row":
         """A hypothesis of a beam search, to be read once more; ``charge`` lets an unended one end."""
         row = cls(request, asked, ends)
-        row.charged = charge and not (tokens and tokens[-1] in ends)
+        row.charged = charge and not (tokens and tokens[-1] in (*ends, *asked.stops))
         row.script = [*tokens, ends[0]] if row.charged else tokens
         row.limit = len(row.script)
         return row
@@ -43,6 +43,12 @@ class Row:
     def ids(self) -> list[int]:
         """What it has said."""
         return [token.id for token in self.tokens]
+
+    @property
+    def shown(self) -> list[int]:
+        """The same without the stop token that ended it."""
+        ids = self.ids
+        return ids[:-1] if self.reason == "stop" and ids[-1] in self.asked.stops else ids
 
     @property
     def feed(self) -> list[int]:
@@ -63,6 +69,8 @@ class Row:
             return
         if token.id in self._ends and not self.charged:
             self.reason = "eos"
+        elif token.id in self.asked.stops and length > self.given:
+            self.reason = "stop"
         elif length >= self.limit:
             self.reason = "length"
         if self.request.task == "score":

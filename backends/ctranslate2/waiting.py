@@ -142,6 +142,8 @@ class Waiting:
                 params.length_penalty,
                 params.repetition_penalty,
                 params.no_repeat_ngram,
+                params.ban,
+                params.stop_tokens,
                 self._causal and member.length,
             )
         if not self._causal:

@@ -46,7 +46,7 @@ class Stream(Watcher):
         if index < len(row.tokens):
             return False
         token, lp = result.token_id, result.log_prob
-        early = token in call.reader.ends and index < row.asked.least
+        early = index < row.asked.least and (token in call.reader.ends or token in row.asked.stops)
         if early or token in call.reader.never:
             member.careful = True
             return True

@@ -145,7 +145,7 @@ class _Undrawn(TorchFunctionMode):  # type: ignore[misc]
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         named = kwargs or {}
-        if getattr(func, "__name__", "") in ("normal_", "uniform_"):
+        if getattr(func, "__name__", "") in ("normal_", "uniform_", "cpu"):  # where BART draws
             return args[0] if args else named["tensor"]
         return func(*args, **named)
 
@@ -179,7 +179,7 @@ def _tensors(module: torch.nn.Module) -> list[torch.Tensor]:
 def prepared(network: Any, device: str, dtype: str, dropout: tuple[str, ...] | bool = False) -> Any:
     """Ready for inference, in its dtype and on its device; ``dropout`` names modules where it stays on.
 
-    On the device ``meta`` it has shapes only.
+    On the device ``meta`` nothing is asked of it but its shapes.
     """
     network.eval()
     # Of the settings that were saved none counts but these: the fast path supposes one beam width for good,
@@ -190,6 +190,8 @@ def prepared(network: Any, device: str, dtype: str, dropout: tuple[str, ...] | b
     network.prepare_for_inference_(Namespace(generation=settings))
     for module in network.modules():
         _release_copies(module)
+    if device == "meta":
+        return network
     try:
         return network.to(device=device, dtype=getattr(torch, dtype))
     except Exception as error:

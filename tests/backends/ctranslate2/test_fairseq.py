@@ -3,6 +3,7 @@
 from tests.backends.fairseq import ready  # noqa: F401
 
 # isort: split
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,27 @@ SHAPES = {
     "shared embeddings": ("transformer", "--share-decoder-input-output-embed"),
     "norm after embedding": ("transformer", "--layernorm-embedding --no-scale-embedding"),
     "align": ("transformer_align", ""),
+    "bart": ("bart_base", ""),
     "language model": ("transformer_lm", ""),
     "language model, norm first": ("transformer_lm", "--decoder-normalize-before"),
+}
+
+COMMON = "the word that stands for the most common token of the answers"
+WISHES: dict[str, dict[str, Any]] = {
+    "penalties": {"presence_penalty": 1.5, "frequency_penalty": 0.75},
+    "biases": {"logit_bias": ("w5=30", "w5 w9=60", "#12=-30")},
+    "bans": {"ban": (COMMON, "w9", "w1 w1"), "unkpen": 3.0},
+    "stop tokens": {"stop_tokens": (COMMON, "w9"), "min_new": 2},
+    "as long as the prompt": {"match_source_len": "on"},
+    "typical samples": {
+        "temperature": 1.4,
+        "seed": 3,
+        "typical_p": 0.6,
+        "min_p": 0.01,
+        "unkpen": 2.0,
+        "frequency_penalty": 0.5,
+        "logit_bias": ("w5=1",),
+    },
 }
 
 
@@ -98,6 +118,28 @@ class TestRandomModels:
             assert ours.tokens == theirs.tokens
             assert ours.finished.reason == theirs.finished.reason
 
+    @pytest.mark.parametrize("settings", WISHES.values(), ids=WISHES)
+    def test_so_do_wishes_for_words(self, both, settings):
+        free = [theirs.tokens for _, theirs in pairs(both, each(fairseq.PROMPTS))]
+        (common, _), *_ = Counter(token for tokens in free for token in tokens if token > 3).most_common()
+        settings = {
+            name: tuple(f"#{common}" if word == COMMON else word for word in value)
+            if isinstance(value, tuple)
+            else value
+            for name, value in settings.items()
+        }
+        changed = 0
+        for plain, (ours, theirs) in zip(free, pairs(both, each(fairseq.PROMPTS, **settings)), strict=True):
+            assert ours.tokens == theirs.tokens[: len(ours.tokens)]
+            # A translation that fairseq ends at its own prompt's length has an end token that costs nothing.
+            assert [step.search_lp for step in ours.steps] == pytest.approx(
+                [step.search_lp for step in theirs.steps[: len(ours.steps)]], rel=2e-5, abs=1e-4
+            )
+            assert ours.text == theirs.text
+            assert ours.finished.reason == theirs.finished.reason
+            changed += ours.tokens != plain
+        assert changed or "match_source_len" in settings
+
     def test_a_prescribed_beginning_is_forced_and_scored(self, both):
         for ours, theirs in pairs(both, each(fairseq.PROMPTS, prefix="w5 w2")):
             assert ours.tokens == theirs.tokens
@@ -140,6 +182,34 @@ class TestBeams:
             assert mine.score == pytest.approx(other.score, rel=2e-5, abs=1e-4)
             assert mine.token_scores == pytest.approx(other.token_scores, rel=2e-5, abs=1e-4)
             assert ours.text == theirs.text
+
+    @pytest.mark.parametrize(
+        "settings",
+        [
+            {"ban": ("0", "9 9")},
+            {"match_source_len": "on"},
+            {"prefix": "4 4"},
+            {"prefix": "1", "min_new": 4, "ban": ("1",)},
+        ],
+        ids=str,
+    )
+    def test_so_are_those_that_are_held_to_wishes(self, demo, demo_of_fairseq, settings):
+        asked = each(LINES, beam=4, max_new=24, logprobs=1, **settings)
+        for ours, theirs in pairs((demo, demo_of_fairseq), asked):
+            assert ours.text == theirs.text
+            scores = theirs.finished.hypotheses[0].token_scores
+            count = len(ours.tokens) if "match_source_len" in settings else len(scores)
+            assert ours.finished.hypotheses[0].token_scores == pytest.approx(
+                scores[:count], rel=2e-5, abs=1e-4
+            )
+
+    @pytest.mark.parametrize("logprobs", [0, 1])
+    def test_a_stop_token_ends_them(self, demo, logprobs):
+        told = ask(demo, request(LINES[0], beam=4, stop_tokens=("5",), logprobs=logprobs))
+        assert (told.text, told.finished.reason) == ("2 0", "stop")
+        best = told.finished.hypotheses[0]
+        assert [demo._reader.pieces[token] for token in best.tokens] == [b"2", b"0", b"5"]
+        assert (best.text, len(best.token_scores)) == ("2 0", 3 * logprobs)
 
     def test_every_hypothesis_has_the_score_that_its_tokens_add_up_to(self, demo):
         found = ask(demo, request(LINES[0], beam=4, n=4, length_penalty=0.7, logprobs=1)).finished.hypotheses
@@ -199,6 +269,18 @@ class TestWhatCannotRun:
         second = fairseq.write_model(tmp_path, seed=2, name="other.pt")
         with pytest.raises(BackendError, match="an ensemble"):
             load(f"{first}:{second}")
+
+    @pytest.mark.parametrize("option", ["retain_dropout", "lm_path", "align_dict"])
+    def test_so_is_what_only_fairseqs_search_has(self, option: str, load: Load, tmp_path: Path):
+        from backends.base import BackendError
+
+        path = fairseq.write_model(tmp_path)
+        (tmp_path / "words.txt").write_text("Paris Lutetia\n")
+        value = {"retain_dropout": True, "align_dict": str(tmp_path / "words.txt")}
+        if option == "lm_path":
+            value[option] = str(fairseq.write_model(tmp_path, "transformer_lm", name="lm.pt"))
+        with pytest.raises(BackendError, match=f"configured with {option}"):
+            load(path, options={option: value[option]})
 
     def test_so_is_a_transformer_with_parts_of_its_own(self, load: Load, tmp_path: Path):
         from backends.base import BackendError

@@ -165,6 +165,10 @@ class TestRandomModels:
             {"temperature": 0.9, "seed": 4, "top_k": 20, "top_p": 0.9},
             {"temperature": 1.5, "seed": 6, "min_p": 0.05},
             {"repetition_penalty": 1.4},
+            {"temperature": 1.1, "seed": 9, "top_k": 9, "unkpen": 4.0},
+            {"presence_penalty": 2.0, "frequency_penalty": 0.5, "repetition_penalty": 1.2},
+            {"logit_bias": ("the=3", "cat=-2", "#7=1.5"), "repetition_penalty": 1.1},
+            {"ban": ("the", "at"), "stop_tokens": ("#9", "#30"), "min_new": 3},
             {"no_repeat_ngram": 2, "min_new": 5},
             {"prefix": " and", "logprobs": 3},
         ],
@@ -173,6 +177,13 @@ class TestRandomModels:
         for ours, theirs in pairs(both, **settings):
             assert ours.tokens == theirs.tokens
             assert ours.text == theirs.text
+
+    def test_so_are_typical_samples_where_no_token_was_left_out(self, both: Any):
+        ours = both[0]
+        if ours._library.size < ours.capabilities.vocab_size:
+            pytest.skip("without a token the entropy is another, by which tokens are typical")
+        for mine, other in pairs(both, temperature=1.1, seed=9, typical_p=0.6):
+            assert mine.tokens == other.tokens
 
     def test_what_is_said_of_the_model_is_equal(self, both: Any):
         ours, theirs = (engine.capabilities for engine in both)

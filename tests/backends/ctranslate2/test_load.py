@@ -39,7 +39,7 @@ class TestConversion:
             load(DEMO / "model.pt", cache=tmp_path, progress=progress)
         assert stages.count("converting") == 1
 
-    @pytest.mark.parametrize("architecture", ["transformer", "transformer_lm"])
+    @pytest.mark.parametrize("architecture", ["transformer", "transformer_lm", "bart_base"])
     @pytest.mark.parametrize("archived", [True, False])
     def test_what_is_converted_starts_without_reading_the_weights_again(
         self, architecture: str, archived: bool, load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -36,6 +36,7 @@ _KERNELS = "--encoder-kernel-size-list [3] --decoder-kernel-size-list [3]"
 SMALL = {
     "transformer": f"{_WIDTH} {_LAYERS} {_HEADS} {_POSITIONS}",
     "transformer_align": f"{_WIDTH} {_LAYERS} {_HEADS} {_POSITIONS}",
+    "bart_base": f"{_WIDTH} {_LAYERS} {_HEADS} {_POSITIONS}",
     "fconv": f"{_WIDTH} {_CONVOLUTIONS} {_POSITIONS}",
     "lstm": f"{_WIDTH} {_HIDDEN}",
     "lightconv": f"{_WIDTH} {_LAYERS} {_HEADS} {_POSITIONS} {_KERNELS} "
