@@ -13,6 +13,7 @@ import transformers
 from backends.base import BatchingEngine, Progress
 from backends.faults import package_needed
 from backends.hf import drafting, encoder_load, group, onnx
+from backends.hf.assistant import Helper
 from backends.hf.engine import HuggingFaceEngine
 from backends.hf.errors import while_loading
 from backends.hf.kinds import RowsChoice, choose_rows, limits, reads_only
@@ -91,11 +92,14 @@ def _load(spec: ModelSpec, device: str, threads: int, progress: Progress) -> Bat
     progress("weights", None)
     network = load_network(checkpoint, dtype, device)
     network, rows = _rows(checkpoint, network, device, threads, progress)
-    model = _model(spec, network, codec, rows, options)
+    if options.assistant is not None:
+        progress("assistant", None)
+    helper = drafting.load_helper(checkpoint, codec, device)
+    model = _model(spec, network, codec, rows, options, helper)
     if leader is not None:
         model.cache_tokens = group.agree(model.cache_tokens)
         model.rows = leader.rows(network)
-    notes += drafting.attach(model, options)
+    notes += drafting.attach(model, options, helper)
     capabilities = Capabilities(
         kind="seq2seq" if model.seq2seq else "causal",
         slots=rows.slots,
@@ -149,12 +153,15 @@ def _load_encoder(
     return engine
 
 
-def _room(options: Options, rows: RowsChoice, network: Any) -> int | None:
+def _room(options: Options, rows: RowsChoice, network: Any, helper: Helper | None = None) -> int | None:
     """Tokens whose keys and values there is memory for; a group's ranks find it by the same passes."""
-    return options.cache_tokens or capacity(rows.make, network.device)
+    beside = helper.rows if helper is not None else None
+    return options.cache_tokens or capacity(rows.make, network.device, beside)
 
 
-def _model(spec: ModelSpec, network: Any, codec: Codec, rows: RowsChoice, options: Options) -> Model:
+def _model(
+    spec: ModelSpec, network: Any, codec: Codec, rows: RowsChoice, options: Options, helper: Helper | None
+) -> Model:
     generation = network.generation_config
     eos = generation.eos_token_id
     if eos is None:
@@ -170,7 +177,7 @@ def _model(spec: ModelSpec, network: Any, codec: Codec, rows: RowsChoice, option
         ragged=rows.ragged,
         divisible=rows.divisible,
         prefill_tokens=options.prefill_tokens,
-        cache_tokens=_room(options, rows, network),
+        cache_tokens=_room(options, rows, network, helper),
         # GPT-2 and its kin use one token as both; a penalty on it would only make answers longer.
         fixed=Fixed(
             generation,

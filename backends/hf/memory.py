@@ -60,17 +60,26 @@ def check(demand: Demand, capacity: int) -> None:
         )
 
 
-def capacity(make: Callable[[], Rows], device: torch.device) -> int | None:
-    """Tokens that fit into the memory that is free now; None where the state does not grow with them."""
+def capacity(
+    make: Callable[[], Rows], device: torch.device, beside: Callable[[], Rows] | None = None
+) -> int | None:
+    """Tokens that fit into the memory that is free now; None where the state does not grow with them.
+
+    What is held ``beside`` may have to hold the same tokens.
+    """
+    size = _size(make)
+    more = _size(beside) if beside is not None else None
+    return int(_free(device) / (size + (more or 0))) if size is not None else None
+
+
+def _size(make: Callable[[], Rows]) -> float | None:
+    """Bytes of a token's keys and values; None where there are none."""
     rows = make()
     with torch.inference_mode():
         rows.prefill([[0] * _PROBE])
     if not isinstance(rows, CausalRows | Seq2SeqRows):
         return None
-    held = _PROBE + (rows.length if isinstance(rows, Seq2SeqRows) else 0)
-    size = rows.nbytes / held
-    del rows
-    return int(_free(device) / size)
+    return rows.nbytes / (_PROBE + (rows.length if isinstance(rows, Seq2SeqRows) else 0))
 
 
 def _free(device: torch.device) -> float:

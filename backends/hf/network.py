@@ -51,6 +51,10 @@ class Options(msgspec.Struct, forbid_unknown_fields=True):
     """ONNX Runtime's; ``auto`` goes by the device."""
     lookup: Annotated[int, msgspec.Meta(ge=1)] | None = None
     """Longest draft, in tokens, that is copied from a request's own prompt and answer; None makes none."""
+    assistant: str | None = None
+    """A smaller model with the same vocabulary that drafts."""
+    draft: Annotated[int, msgspec.Meta(ge=1)] = 5
+    """Its longest draft, in tokens."""
 
 
 class Checkpoint(NamedTuple):

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from transformers import LogitsProcessorList
 
+from backends.faults import is_out_of_memory
 from backends.hf.processors import Warp
 from backends.hf.sampling import Draws
 
@@ -64,7 +65,7 @@ class Drafts:
         """Tokens proposed."""
         self.accepted = 0
         """Of these, tokens written."""
-        self._drafter = drafter
+        self._drafter: Drafter | None = drafter
         self._most = self._next = most
         self._offered = self._right = 0
 
@@ -77,7 +78,15 @@ class Drafts:
             wanted = 2 * self._offered if self._right == self._offered else self._right + 1
             self._next, self._offered = min(wanted, self._most), 0
         most = min(self._next, room)
-        return self._drafter.draft(row, most) if most > 0 else []
+        if self._drafter is None or most <= 0:
+            return []
+        try:
+            return self._drafter.draft(row, most)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            self._drafter = None  # its memory goes to the answer, which needs no drafts
+            return []
 
     def offer(self, count: int) -> None:
         """A draft of so many tokens was read."""
