@@ -26,11 +26,11 @@ def check(spec: ModelSpec, config: Any) -> None:
         raise refused(spec, "its weights are quantised")
 
 
-def refused(spec: ModelSpec, why: str, error: Exception | None = None) -> BackendError:
+def refused(spec: ModelSpec, why: str, error: Exception | None = None, or_else: str = "") -> BackendError:
     """Says why this model does not run that way, and what to do."""
     return BackendError(
         "unsupported",
         f"model '{spec.name}' cannot run on ONNX Runtime: {why}",
-        "take 'engine: onnx' out of its options",
+        f"take 'engine: onnx' out of its options{or_else}",
         str(error or ""),
     )

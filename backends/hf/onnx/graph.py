@@ -54,6 +54,7 @@ class Graph:
         self.provider = str(session.get_providers()[0])
         """Runs it, all or most of it."""
         self.config, self.generation_config = network.config, network.generation_config
+        self.dtype: torch.dtype = network.dtype
         self._session, self._network = session, network
         self._inputs = {entry.name: entry for entry in session.get_inputs()}
         self._outputs = {entry.name: entry for entry in session.get_outputs()}
@@ -62,12 +63,6 @@ class Graph:
         self._states = _states(self._inputs, self._outputs)
         self._vocab = _fixed(self._outputs["logits"].shape[2])
         self._logits = _NAMES[self._outputs["logits"].type]
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """It computes in."""
-        dtype: torch.dtype = self._network.dtype
-        return dtype
 
     def parameters(self) -> Any:
         """The network's, by their shapes alone."""

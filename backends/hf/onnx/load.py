@@ -12,11 +12,11 @@ import torch
 import transformers
 
 from backends import cache
-from backends.base import Progress
+from backends.base import BackendError, Progress
 from backends.faults import first_line, is_out_of_memory
 from backends.hf import selftest
 from backends.hf.causal import CausalRows
-from backends.hf.kinds import CPU_SLOTS, GPU_SLOTS, RowsChoice, divisible, plain_cache
+from backends.hf.kinds import CPU_SLOTS, GPU_SLOTS, RowsChoice, divisible, limits, plain_cache
 from backends.hf.network import Checkpoint
 from backends.hf.onnx import providers, refused
 from backends.hf.onnx.export import GRAPH, WEIGHTS, export
@@ -26,79 +26,97 @@ from repl.paths import cache_dir
 
 REVISION = 1
 """Of the way a graph is made here; a new one leaves the old graphs unused."""
+_CONTEXT = 4096
+"""Tokens, for a network that sets no limit."""
+_PACKAGES = (transformers, torch, onnx, onnxscript, onnxruntime)
 
 
 def replace(
     checkpoint: Checkpoint, network: Any, device: str, threads: int, progress: Progress
 ) -> tuple[Graph, RowsChoice]:
-    """The graph to use instead of ``network``, which loses its weights; raises ``BackendError``."""
-    if not plain_cache(network):
-        raise refused(checkpoint.spec, "its state is more than keys and values")
-    graph = _open(checkpoint, network, device, threads, progress)
-    progress("self-test", None)
-    rows = _rows(checkpoint.spec, network, graph, device)
-    graph.release()
-    return graph, rows
+    """The graph to use instead of ``network``, which loses its weights; raises ``BackendError``.
 
-
-def _open(checkpoint: Checkpoint, network: Any, device: str, threads: int, progress: Progress) -> Graph:
-    """The exported graph in ONNX Runtime. One that cannot be opened is made anew, once."""
+    A graph from the cache that turns out to be unusable is made anew.
+    """
     spec = checkpoint.spec
-    chosen = providers.choose(
-        spec.name, checkpoint.options.provider, device, onnxruntime.get_available_providers()
-    )
-    path = _exported(checkpoint, network, progress)
-    for attempt in (1, 2):
-        progress("ONNX Runtime", None)
+    if not plain_cache(network):
+        raise refused(spec, "its state is more than keys and values")
+    available = onnxruntime.get_available_providers()
+    chosen = providers.choose(spec.name, checkpoint.options.provider, device, available)
+    while True:
+        path, new = _exported(checkpoint, network, progress)
         try:
-            _check(path)
-            session = onnxruntime.InferenceSession(path / GRAPH, providers.settings(threads), chosen)
+            progress("ONNX Runtime", None)
+            session = _open(path, checkpoint, network, chosen, threads)
             graph = Graph(session, network, device)
-        except Exception as error:  # its own classes have nothing in common but this
+            progress("self-test", None)
+            rows = _rows(spec, network, graph, device)
+        except BackendError:
+            raise
+        except Exception as error:  # ONNX Runtime's classes have nothing in common but this
             if is_out_of_memory(error) or "allocate memory" in str(error):
                 raise MemoryError(str(error)) from error
-            if attempt == 2:
-                raise refused(spec, f"ONNX Runtime cannot open it: {first_line(error)}", error) from error
             cache.discard(path)
-            path = _exported(checkpoint, network, progress)
+            if new:
+                raise refused(spec, first_line(error), error, _or_else(network)) from error
             continue
-        providers.check(spec.name, chosen, session.get_providers())
-        return graph
-    raise AssertionError
+        graph.release()
+        return graph, rows
+
+
+def _exported(checkpoint: Checkpoint, network: Any, progress: Progress) -> tuple[Path, bool]:
+    """The folder of the graph, and whether it was made now."""
+    made = []
+
+    def convert(folder: Path) -> None:
+        made.append(folder)
+        try:
+            export(network, folder)
+        except Exception as error:
+            if is_out_of_memory(error) or isinstance(error, OSError):
+                raise
+            why = f"the export failed: {first_line(error)}"
+            raise refused(checkpoint.spec, why, error) from error
+
+    key = _key(checkpoint, network)
+    return cache.folder(cache_dir() / "onnx", key, convert, progress), bool(made)
+
+
+def _open(
+    path: Path, checkpoint: Checkpoint, network: Any, chosen: list[Any], threads: int
+) -> onnxruntime.InferenceSession:
+    inputs = _inputs(path)
+    if checkpoint.options.provider == "tensorrt":
+        chosen[0][1].update(_profile(checkpoint, network, inputs))
+    session = onnxruntime.InferenceSession(path / GRAPH, providers.settings(threads), chosen)
+    providers.check(checkpoint.spec.name, chosen, session.get_providers())
+    return session
+
+
+def _or_else(network: Any) -> str:
+    """What may help besides: many of its operations exist in few types."""
+    return "" if network.dtype == torch.float32 else ", or set its dtype to float32"
 
 
 def _rows(spec: ModelSpec, network: Any, graph: Graph, device: str) -> RowsChoice:
-    """Rows that run on ``graph``; refuses one that does not compute what ``network`` does."""
+    """Rows that run on ``graph``; raises ``ValueError`` if it does not compute what ``network`` does."""
     make = partial(CausalRows, graph)
     if not selftest.passes(network, make, together=True):
-        raise refused(spec, "its answers differ from transformers' generate")
+        raise ValueError("its answers differ from transformers' generate")
     parts = divisible(network.config) and selftest.divides(graph, make)
     note = f"runs on ONNX Runtime, {graph.provider}"
     slots = spec.slots or (CPU_SLOTS if device == "cpu" else GPU_SLOTS)
     return RowsChoice(make, slots, True, (note,), divisible=parts)
 
 
-def _exported(checkpoint: Checkpoint, network: Any, progress: Progress) -> Path:
-    """The folder of the graph, made if it is not there."""
-
-    def convert(folder: Path) -> None:
-        try:
-            export(network, folder)
-        except Exception as error:
-            if is_out_of_memory(error) or isinstance(error, OSError):
-                raise
-            raise refused(checkpoint.spec, f"the export failed: {first_line(error)}", error) from error
-
-    return cache.folder(cache_dir() / "onnx", _key(checkpoint, network), convert, progress)
-
-
 def _key(checkpoint: Checkpoint, network: Any) -> str:
-    config = checkpoint.config
+    source = checkpoint.source
+    # What files cannot tell of a model from the hub, its name and its commit do.
+    origin = "" if source.local else f"{source.name} {getattr(checkpoint.config, '_commit_hash', None)}"
     return cache.key(
-        checkpoint.source.files(),
+        source.files(),
         f"revision {REVISION}",
-        checkpoint.source.name,
-        str(getattr(config, "_commit_hash", None)),
+        origin,
         str(network.dtype),
         network.device.type,
         str(network.config._attn_implementation),
@@ -106,17 +124,30 @@ def _key(checkpoint: Checkpoint, network: Any) -> str:
     )
 
 
-_PACKAGES = (transformers, torch, onnx, onnxscript, onnxruntime)
+def _inputs(folder: Path) -> dict[str, list[int]]:
+    """The graph's inputs with their dimensions, 0 where they vary.
 
-
-def _check(folder: Path) -> None:
-    """Raise ``ValueError`` for a graph that would read another file than its own weights."""
+    Raises ``ValueError`` for a graph that would read another file than its own weights.
+    """
     if any(file.is_symlink() or not file.is_file() for file in folder.iterdir()):
         raise ValueError("a file of it lies elsewhere")
-    for tensor in _tensors(onnx.load(folder / GRAPH, load_external_data=False)):
+    model = onnx.load(folder / GRAPH, load_external_data=False)
+    for tensor in _tensors(model):
         for entry in tensor.external_data:
             if entry.key == "location" and entry.value != WEIGHTS:
                 raise ValueError(f"its {tensor.name} is to be read from {entry.value!r}")
+    return {
+        entry.name: [size.dim_value for size in entry.type.tensor_type.shape.dim]
+        for entry in model.graph.input
+    }
+
+
+def _profile(checkpoint: Checkpoint, network: Any, inputs: dict[str, list[int]]) -> dict[str, str]:
+    """For TensorRT; samples and beams may make more rows than these, and slower steps then."""
+    context, _ = limits(network.config)
+    rows = max(checkpoint.spec.slots or GPU_SLOTS, GPU_SLOTS)
+    half = {"trt_fp16_enable": "1"} if network.dtype == torch.float16 else {}
+    return half | providers.profile(inputs, rows, checkpoint.options.prefill_tokens, context or _CONTEXT)
 
 
 def _tensors(message: Any) -> Iterator[Any]:

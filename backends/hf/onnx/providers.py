@@ -1,6 +1,6 @@
 """Which of ONNX Runtime's execution providers runs a graph, and with what settings."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from onnxruntime import GraphOptimizationLevel, SessionOptions
@@ -39,9 +39,32 @@ def choose(model: str, wanted: Provider, device: str, available: Sequence[str]) 
     if chosen == "cpu":
         return [_NAMES["cpu"]]
     place = {"device_id": index or "0"}
-    cuda = (_NAMES["cuda"], place)
+    # torch multiplies in full float32 unless told otherwise, and takes memory from the same device.
+    cuda = (_NAMES["cuda"], place | {"use_tf32": "0", "arena_extend_strategy": "kSameAsRequested"})
     # What TensorRT cannot do goes to CUDA.
     return [cuda] if chosen == "cuda" else [(_NAMES["tensorrt"], place), cuda]
+
+
+def profile(inputs: Mapping[str, Sequence[int]], rows: int, new: int, total: int) -> dict[str, str]:
+    """What TensorRT is told of the shapes to come; for one outside of these it would build a new engine.
+
+    ``inputs`` are the graph's with their dimensions, 0 where they vary. A pass reads at most ``new`` tokens
+    of each of ``rows`` rows and holds ``total`` of each then.
+    """
+    told = {}
+    for name, count, read, held in (("min", 1, 1, 0), ("opt", 1, 1, total // 2), ("max", rows, new, total)):
+        sizes = {
+            "input_ids": (count, read),
+            "position_ids": (count, read),
+            "attention_mask": (count, max(held, 1)),
+            "logits_to_keep": (read,),
+        }
+        shapes = {
+            entry: sizes.get(entry) or (count, fixed[1], held, fixed[3]) for entry, fixed in inputs.items()
+        }
+        text = ",".join(f"{entry}:{'x'.join(map(str, shape))}" for entry, shape in shapes.items())
+        told[f"trt_profile_{name}_shapes"] = text
+    return told
 
 
 def check(model: str, providers: Sequence[Any], used: Sequence[str]) -> None:
