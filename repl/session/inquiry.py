@@ -6,7 +6,7 @@ same record. They belong to no conversation. Each kind of probe is a command in 
 
 import asyncio
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
@@ -125,6 +125,22 @@ def like(exchange: Exchange) -> Inquiry:
         params=changed(request.params),
         exactly=True,
     )
+
+
+def check_repeatable(exchange: Exchange, models: Collection[str]) -> None:
+    """Raise ``InputError`` for what cannot be asked again by itself; ``models`` are those configured."""
+    again = "give the command that asked for it again"
+    if exchange.request.task != "generate":
+        what = f"#{exchange.id} is no answer: {exchange.model} was to {exchange.request.task}"
+        raise InputError(what, again)
+    if exchange.model in models:
+        return
+    origin = exchange.origin
+    if origin is not None and origin.exchange is None:
+        what = f"#{exchange.id} is not one model's answer: it is the {origin.words} of {exchange.model}"
+        raise InputError(what, again)
+    message = f"#{exchange.id} was answered by {exchange.model}, which is not configured here"
+    raise InputError(message, f"configured are {', '.join(models)}")
 
 
 async def inquire(

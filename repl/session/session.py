@@ -13,7 +13,7 @@ from repl.messages import Capabilities, Event
 from repl.params import Params, Value, check
 from repl.pool import Coordinator, ReplicaStatus
 from repl.probe.figure import Figure
-from repl.session import commands, routing
+from repl.session import commands, resuming, routing
 from repl.session.background import Background
 from repl.session.broadcast import Broadcast
 from repl.session.compose import Prompt, compose
@@ -22,9 +22,9 @@ from repl.session.decoding import Decoding, decoding, fresh_seed, refusal
 from repl.session.errors import InputError
 from repl.session.exchange import Exchange, Origin
 from repl.session.frontend import FrontEnd, Listener, Notice
-from repl.session.inquiry import Inquiry, like, make, settings_of
+from repl.session.inquiry import Inquiry, check_repeatable, like, make, settings_of
 from repl.session.running import Running
-from repl.session.store import State, Store
+from repl.session.store import Store
 
 if TYPE_CHECKING:
     from repl.config import Config
@@ -71,7 +71,7 @@ class Session:
         self._tell = Broadcast()
         self._running = Running(coordinator, store, self._tell, user=user, on_loss=config.on_loss)
         self._closed = False
-        self._saved = self._state()
+        self._saved = resuming.state(self)
         store.warn_with(self._tell.notice)
 
     @property
@@ -120,7 +120,7 @@ class Session:
         ``InputError`` for what is no answer, and if one of the models is not configured here.
         """
         for exchange in exchanges:
-            self._check_retry(exchange)
+            check_repeatable(exchange, self.models)
         self.editing = []
         again: list[Exchange] = []
         for exchange in exchanges:
@@ -239,17 +239,8 @@ class Session:
                 hint = f"the latest are {known}" if known else "nothing has been recorded yet"
                 raise InputError(f"there is no session '{which}' in the record", hint)
             return False
-        self.exchanges[:] = saved.exchanges
-        for exchange in saved.exchanges:
-            if exchange.origin is None:
-                self.conversations.advance(exchange)
-        for model in saved.state.fresh:
-            self.conversations.reset(model)
-        self.comparison = [name for name in saved.state.comparison if name in self.models] or self.comparison
-        self.settings = dict(saved.state.settings)
-        self.system = saved.state.system
-        self.template = saved.state.template
-        self._saved = self._state()
+        resuming.take_up(self, saved)
+        self._saved = resuming.state(self)
         if missing := sorted({x.model for x in saved.exchanges} - set(self.models)):
             names = ", ".join(missing)
             self._tell.notice(
@@ -272,20 +263,6 @@ class Session:
 
     def _prompt(self, text: str, seed: int, *, redraw: bool = False) -> Prompt:
         return Prompt(text=text, system=self.system, template=self.template, seed=seed, redraw=redraw)
-
-    def _check_retry(self, exchange: Exchange) -> None:
-        """Raise ``InputError`` for what cannot be asked again by itself."""
-        origin = exchange.origin
-        if exchange.request.task != "generate":
-            what = f"#{exchange.id} is no answer: {exchange.model} was to {exchange.request.task}"
-            raise InputError(what, "give the command that asked for it again")
-        if exchange.model in self.models:
-            return
-        if origin is not None and origin.exchange is None:
-            what = f"#{exchange.id} is not one model's answer: it is the {origin.words} of {exchange.model}"
-            raise InputError(what, "give the command that asked for it again")
-        message = f"#{exchange.id} was answered by {exchange.model}, which is not configured here"
-        raise InputError(message, f"configured are {', '.join(self.models)}")
 
     def _remake(self, exchange: Exchange, seed: int, line: int | None, *, redraw: bool) -> Exchange:
         """Ask what a command asked, with the settings of now, beside any conversation."""
@@ -327,17 +304,8 @@ class Session:
                 self._running.submit(exchange)
         return [exchange for exchange, _ in made]
 
-    def _state(self) -> State:
-        return State(
-            settings=dict(self.settings),
-            comparison=tuple(self.comparison),
-            system=self.system,
-            template=self.template,
-            fresh=tuple(model for model in self.models if self.conversations.of(model).head is None),
-        )
-
     def _save(self) -> None:
-        state = self._state()
+        state = resuming.state(self)
         if state != self._saved:
             self._saved = state
             self.store.save(state)
