@@ -41,7 +41,8 @@ class Call:
         """Of all its sequences, as long as they can become."""
         for member in members:
             member.batch, member.padded = max(member.batch, rows), max(member.padded, length)
-        threading.Thread(target=self._run, name="ctranslate2", daemon=True).start()
+        self._thread = threading.Thread(target=self._run, name="ctranslate2", daemon=True)
+        self._thread.start()
 
     def wait(self, seconds: float) -> list[Event]:
         """What has happened since; sleeps until something does, at most so long. Sets ``over``."""
@@ -130,6 +131,16 @@ class Call:
             for place in range(first, len(sequence)):
                 if not member.dropped:
                     self.choose(member, row, seen[place])
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the library is still at it."""
+        return self._thread.is_alive()
+
+    @property
+    def is_unwanted(self) -> bool:
+        """Whether all its requests are cancelled, and it goes on: nothing ends a beam search."""
+        return self.way == "beams" and all(member.cancelled for member in self.members)
 
     @property
     def size(self) -> int:

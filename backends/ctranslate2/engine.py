@@ -42,6 +42,8 @@ class CTranslate2Engine:
         self._began = 0.0
         self._waiting = Waiting(device, library.causal, library.size, clock)
         self._call: Call | None = None
+        self._left: Call | None = None
+        """One that nobody waits for any more."""
         self._outbox = Outbox()
 
     def admit(self, request: Request) -> None:
@@ -49,13 +51,20 @@ class CTranslate2Engine:
         self._arrived.append(request)
 
     def cancel(self, request_id: int) -> None:
-        """See ``BatchingEngine``. A beam search goes on to its end, unheard."""
+        """See ``BatchingEngine``. A beam search goes on to its end, but nobody waits for it."""
         self._arrived = [request for request in self._arrived if request.id != request_id]
         self._waiting.remove(request_id)
         self._outbox.forget(request_id)
         for member in self._call.members if self._call is not None else ():
             if member.request.id == request_id:
                 member.dropped = member.cancelled = True
+        if self._call is not None and self._call.is_unwanted and not self._is_busy_in_vain:
+            self._left, self._call = self._call, None
+
+    @property
+    def _is_busy_in_vain(self) -> bool:
+        """One such search at a time: the library has a worker for it, and the device has its price."""
+        return self._left is not None and self._left.is_running
 
     def step(self) -> Sequence[Event]:
         """See ``BatchingEngine``: what has happened in the call that runs, or the beginning of the next."""

@@ -68,7 +68,7 @@ class Library:
             device=name,
             device_index=int(index or 0),
             compute_type=compute_type,
-            inter_threads=1,
+            inter_threads=2,  # the second goes on while a search that was cancelled comes to its end
             intra_threads=threads,
         )
         self._source, self._target = folders.vocabularies(path)

@@ -3,6 +3,7 @@
 from tests.backends.fairseq import ready  # noqa: F401
 
 # isort: split
+import threading
 from typing import Any
 
 import pytest
@@ -105,6 +106,28 @@ class TestStreams:
         engine.cancel(1)
         after = ask(engine, request(LINES[1], 2))
         assert after.text == "4 2"
+
+    def test_nobody_waits_for_a_cancelled_beam_search(self, engine: Any, monkeypatch: pytest.MonkeyPatch):
+        began, goes_on = threading.Event(), threading.Event()
+        decode = engine._library.decode
+
+        def slow(feeds: Any, search: Any, *rest: Any) -> Any:
+            if search.beam == 5:
+                began.set()
+                assert goes_on.wait(60)
+            return decode(feeds, search, *rest)
+
+        monkeypatch.setattr(engine._library, "decode", slow)
+        try:
+            engine.admit(request(LINES[4], 1, beam=5))
+            while not began.is_set():
+                engine.step()
+            engine.cancel(1)
+            for settings in ({}, {"beam": 2}):
+                assert ask(engine, request(LINES[1], 2, **settings)).text == "4 2"
+        finally:
+            goes_on.set()
+        assert ask(engine, request(LINES[1], 3, beam=5)).text == "4 2"
 
     def test_an_unknown_id_is_ignored(self, engine: Any):
         engine.cancel(77)
