@@ -1,4 +1,4 @@
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import SimpleNamespace
@@ -69,3 +69,16 @@ async def session(opened: Callable[..., Session], screen: Screen) -> Session:
     session = opened()
     session.listen(screen)
     return session
+
+
+@pytest.fixture
+def do(session: Session, screen: Screen) -> Callable[..., Awaitable[str]]:
+    """Types lines; returns what was shown."""
+
+    async def do(*lines: str) -> str:
+        screen.shown.clear()
+        for line in lines:
+            await session.run(line, screen)
+        return screen.words()
+
+    return do
