@@ -11,7 +11,9 @@ from repl.config import Config
 from repl.session import decoding
 from repl.session.session import Session
 from repl.session.store import Store
+from tests.session.library import Library
 from tests.session.support import SUPPORT, Pool, Screen, config
+from tests.session.support import opened as opened_over
 
 settings.register_profile("shared machine", deadline=None)
 settings.load_profile("shared machine")
@@ -69,6 +71,14 @@ async def session(opened: Callable[..., Session], screen: Screen) -> Session:
     session = opened()
     session.listen(screen)
     return session
+
+
+@pytest.fixture
+async def library(screen: Screen) -> AsyncIterator[Session]:
+    """A session whose models a and b serve every task, as can be worked out by hand."""
+    session = opened_over(Library, screen)
+    yield session
+    await session.close()
 
 
 @pytest.fixture

@@ -10,16 +10,8 @@ import pytest
 from repl.probe.figure import as_json, as_text
 from repl.probe.pairs import MinimalPair, PairReport
 from repl.session import commands
-from tests.session.library import Library
 from tests.session.reader import nats
-from tests.session.support import opened, typed
-
-
-@pytest.fixture
-async def library(screen):
-    session = opened(Library, screen)
-    yield session
-    await session.close()
+from tests.session.support import typed
 
 
 @pytest.fixture

@@ -12,15 +12,7 @@ from repl.probe.labels import Classes, Cloze
 from repl.probe.layers import Layers, LayersAt
 from repl.probe.nbest import NBest
 from repl.session.frontend import Notice
-from tests.session.library import Library
-from tests.session.support import opened, typed
-
-
-@pytest.fixture
-async def library(screen):
-    session = opened(Library, screen)
-    yield session
-    await session.close()
+from tests.session.support import typed
 
 
 @pytest.fixture

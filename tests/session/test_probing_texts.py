@@ -12,17 +12,9 @@ from repl.probe.positions import Position, Positions
 from repl.probe.segments import Segmentations
 from repl.session import commands
 from repl.session.frontend import Notice
-from tests.session.library import Library
 from tests.session.reader import nats
-from tests.session.support import opened, typed
+from tests.session.support import typed
 from tests.session.toy import NEXT
-
-
-@pytest.fixture
-async def library(screen):
-    session = opened(Library, screen)
-    yield session
-    await session.close()
 
 
 @pytest.fixture
