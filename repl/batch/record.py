@@ -13,7 +13,7 @@ from typing import Literal
 import msgspec
 
 from repl.batch.source import Item
-from repl.messages import Error, Finished, Hypothesis
+from repl.messages import Error, Finished, Hypothesis, Stopped
 from repl.params import Params
 from repl.pool import Timings
 from repl.session.answer import Answer
@@ -110,7 +110,7 @@ class JsonLine(msgspec.Struct, omit_defaults=True, kw_only=True):
     text: str | None = None
     token_ids: list[int] | None = None
     finish: str | None = None
-    """``eos``, ``stop`` or ``length``."""
+    """``eos``, ``stop``, ``length`` or ``time``, of ``max_time``."""
     error: Fault | None = None
     """Instead of ``text``, ``token_ids`` and ``finish``."""
     replica: str | None = None
@@ -157,10 +157,10 @@ def as_json(record: Record) -> bytes:
         line.notes = list(answer.started.notes)
     if error is not None:
         line.error = Fault(error.kind, error.message, error.hint)
-    elif answer is not None and isinstance(answer.terminal, Finished):
+    elif answer is not None and isinstance(answer.terminal, Finished | Stopped):
         line.text = answer.text
         line.token_ids = record.tokens
-        line.finish = answer.terminal.reason
+        line.finish = answer.terminal.reason if isinstance(answer.terminal, Finished) else "time"
         if len(answer.hypotheses) > 1:
             line.hypotheses = [Scored(h.text, list(h.tokens), h.score) for h in answer.hypotheses]
     return msgspec.json.encode(line) + b"\n"

@@ -226,6 +226,8 @@ class Runner:
     def _error(self, end: Terminal, record: Record) -> Error | None:
         """Of a line, if it has one; raises ``BatchError`` where it is not the line's fault."""
         if isinstance(end, Stopped):
+            if end.reason == "deadline":
+                return None  # what there is by then is the answer, as it is at max_new
             return Error(kind="stopped", message=f"the answer was stopped ({end.reason})", hint="")
         if not isinstance(end, Failed | Lost):
             return None

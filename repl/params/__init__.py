@@ -5,7 +5,7 @@ Front ends and configuration speak these names only. A backend declares how it s
 """
 
 from repl.params.checking import TEXTS, ParamError, bias, changed, check, parameter, parse, resolve, token_id
-from repl.params.support import Support, SupportTable, unsupported
+from repl.params.support import Support, SupportTable, honoured, unsupported
 from repl.params.vocabulary import PARAMETERS, Parameter, Params, Value
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "bias",
     "changed",
     "check",
+    "honoured",
     "parameter",
     "parse",
     "resolve",

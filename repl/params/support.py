@@ -21,7 +21,14 @@ class Support(msgspec.Struct, frozen=True):
 
 SupportTable = Mapping[str, Support]
 
+_KEPT: SupportTable = {"max_time": Support("exact", "", "kept by the coordinator, for every backend")}
+
+
+def honoured(name: str, table: SupportTable) -> Support:
+    """How one parameter is honoured with a backend; one that nobody lists is not."""
+    return _KEPT.get(name) or table.get(name, Support("none"))
+
 
 def unsupported(params: Params, table: SupportTable) -> list[str]:
     """Names set away from their default that a backend cannot honour."""
-    return [n for n in changed(params) if table.get(n, Support("none")).level == "none"]
+    return [n for n in changed(params) if honoured(n, table).level == "none"]

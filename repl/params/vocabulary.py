@@ -41,6 +41,7 @@ class Params(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     replace_unk: Literal["off", "on"] = "off"
     source_lang: str | None = None
     target_lang: str | None = None
+    max_time: float | None = None
 
 
 Value = float | int | str | tuple[str, ...] | None
@@ -241,6 +242,14 @@ PARAMETERS: Mapping[str, Parameter] = {
             kind="text",
             optional=True,
             help="language of the answer, for a model of several; none is the model's own",
+        ),
+        Parameter(
+            name="max_time",
+            kind="float",
+            low=0,
+            low_open=True,
+            optional=True,
+            help="most seconds an answer may take once a replica has begun; none is no limit",
         ),
     )
 }

@@ -106,15 +106,14 @@ class Coordinator:
         interactive: bool = True,
         pin: str | None = None,
         home: str | None = None,
-        deadline: float | None = None,
         on_loss: OnLoss = "lose",
         sink: Sink | None = None,
     ) -> Ticket:
         """Queue a request; it gets its id here.
 
         ``pin`` keeps it to a replica (``lm/0``) or to a device (``cuda:1``, ``gpu1``, ``cpu:0``); ``home``
-        names the replica to prefer; ``deadline`` is in seconds from now; ``on_loss`` says whether an answer
-        whose replica dies ends as lost or goes on elsewhere, where the backend can. ``sink`` is called on the
+        names the replica to prefer; ``on_loss`` says whether an answer whose replica dies ends as lost or
+        goes on elsewhere, where the backend can. ``sink`` is called on the
         loop with each event, never before this returns. Raises ``QueueFull`` or ``Unavailable``.
         """
         group = self._group(request.model)
@@ -139,8 +138,6 @@ class Coordinator:
             ended=self._ended,
         )
         self._tickets[ticket.request.id] = ticket
-        if deadline is not None:
-            ticket.expire_in(deadline)
         if self._order == "shortest":
             expected = group.lengths.expect(request.prompt, request.params.max_new)
             ticket.rank = policy.rank(ticket.timings.submitted, ticket.request.id, expected)

@@ -127,11 +127,6 @@ class Ticket:
         """Ask for it to stop, at whatever stage it is; harmless when it has ended."""
         self._cancel(self, reason)
 
-    def expire_in(self, seconds: float) -> None:
-        """Stop it by itself after ``seconds``."""
-        loop = asyncio.get_running_loop()
-        self._deadline = loop.call_later(seconds, self.cancel, "deadline")
-
     async def wait(self) -> Terminal:
         """How it ended."""
         return await asyncio.shield(self._ended)
@@ -165,6 +160,9 @@ class Ticket:
         self.replica = replica
         self.tries += 1
         self.timings.placed = time.monotonic()
+        limit = self.request.params.max_time
+        if limit is not None and self._deadline is None:
+            self._deadline = asyncio.get_running_loop().call_later(limit, self.cancel, "deadline")
 
     def requeue(self) -> None:
         """Its replica died before anything was shown."""

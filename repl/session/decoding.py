@@ -15,7 +15,7 @@ import msgspec
 
 from backends import registry
 from repl.messages import Error
-from repl.params import Params, Support, SupportTable, Value, resolve, unsupported
+from repl.params import Params, Support, SupportTable, Value, honoured, resolve, unsupported
 
 if TYPE_CHECKING:
     from repl.config import ModelConfig
@@ -51,8 +51,8 @@ def support(backend: str) -> SupportTable:
 
 
 def level(backend: str, name: str) -> Support:
-    """How a backend honours one parameter; one it does not list it does not have."""
-    return support(backend).get(name, Support("none"))
+    """How one parameter is honoured with a backend."""
+    return honoured(name, support(backend))
 
 
 def decoding(model: "ModelConfig", settings: Mapping[str, Value]) -> Decoding:

@@ -7,7 +7,7 @@ FASTEST = 10_000
 """Tokens per second that no model reaches: all came at once, as from a search that shows only its end."""
 FINISHES = {"stop": "stop string", "length": "cut at max_new"}
 """Reasons to finish that are worth a word; ``eos`` is what everyone expects."""
-STOPS = {"user": "stopped", "deadline": "stopped at the deadline", "closing": "stopped by leaving"}
+STOPS = {"user": "stopped", "deadline": "stopped at max_time", "closing": "stopped by leaving"}
 
 
 def seconds(value: float) -> str:

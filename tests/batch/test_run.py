@@ -230,6 +230,20 @@ def test_objects_with_their_own_parameters(place: Place) -> None:
     assert [h["text"] for h in fourth["hypotheses"]] == ["a b c", "a b c"]
 
 
+def test_an_answer_that_runs_out_of_time_is_what_there_is_by_then(place: Place) -> None:
+    gate = place.folder / "gate"
+    os.mkfifo(gate)
+    held = os.open(gate, os.O_RDWR)
+    os.write(held, b"...")  # the start and two tokens
+    place.configure(gate=str(gate))
+    place.input.write_text("a b c d\n")
+    done = place.run("--set", "max_time=0.5")
+    os.close(held)
+    assert done.returncode == 0, done.stderr
+    (record,) = place.records()
+    assert (record["text"], record["finish"], record["token_ids"]) == ("a b", "time", [0, 1])
+
+
 def test_a_setting_the_model_cannot_honour_is_refused_before_anything_is_written(place: Place) -> None:
     place.input.write_text("one\n")
     refused = place.run("--set", "top_k=3")

@@ -68,11 +68,10 @@ async def test_stop_takes_effect_at_every_stage_and_frees_the_slot(gate: Gate) -
         assert running.state == "stopped"
 
 
-async def test_a_deadline_stops_a_request_and_says_so(gate: Gate) -> None:
+async def test_an_answer_that_takes_longer_than_max_time_is_stopped_and_says_so(gate: Gate) -> None:
     async with Coordinator(plans(gate=str(gate.path))) as pool:
         await pool.ready()
-        running = pool.submit(ask("a"), deadline=0.01)
-        waiting = pool.submit(ask("b"), deadline=0.01)
+        running, waiting = (pool.submit(ask(prompt, max_time=0.01)) for prompt in "ab")
         ends = await asyncio.gather(running.wait(), waiting.wait())
     assert [e.reason for e in ends if isinstance(e, Stopped)] == ["deadline", "deadline"]
 
