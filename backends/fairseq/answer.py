@@ -1,6 +1,5 @@
 """The answer that is shown: follows the leading hypothesis and tells what changed as events."""
 
-
 from backends.fairseq.nodes import Node
 from backends.fairseq.prompt import Prompt
 from backends.fairseq.text import Codec, cut, without_partial_stop

@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import torch
 from fairseq import checkpoint_utils, options, tasks
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+from fairseq.sequence_scorer import SequenceScorer
 from omegaconf import OmegaConf
 
 from backends.fairseq import Fairseq
@@ -23,6 +25,8 @@ from repl.params import Params
 SYMBOLS = [f"w{i}" for i in range(20)]
 PROMPTS = ["w1 w2 w3", "w7", "w4 w4 w19 w0 w11 w3", "w12 w13"]
 FIRST = PROMPTS[0]
+TARGET = "w3 w9 w3 w0 w11"
+"""A text to score."""
 
 _LAYERS = "--encoder-layers 1 --decoder-layers 1 --encoder-ffn-embed-dim 32 --decoder-ffn-embed-dim 32"
 _HEADS = "--encoder-attention-heads 2 --decoder-attention-heads 2"
@@ -113,6 +117,16 @@ def request(prompt: str, number: int = 1, prefix: str = "", sample: int = 0, **p
     return Request(
         id=number, model="tiny", prompt=prompt, prefix=prefix, sample=sample, params=Params(**params)
     )
+
+
+def scored(prompt: str = FIRST, target: str = TARGET, number: int = 1, **more: Any) -> Request:
+    params = more.pop("params", {})
+    plain = request(prompt, number=number, **params)
+    return msgspec.structs.replace(plain, task="score", target=target, **more)
+
+
+def ids(text: str) -> list[int]:
+    return [4 + int(word[1:]) for word in text.split()]
 
 
 def events(engine: FairseqEngine, asked: Request) -> Iterator[Event]:
@@ -229,3 +243,20 @@ def assert_same(told: Told, found: list[dict[str, Any]], skip: int = 0) -> None:
     assert [step.search_lp for step in told.steps] == pytest.approx(
         best.token_scores[: len(told.steps)], abs=1e-5
     )
+
+
+def by_scorer(library: Library, prompt: str, target: list[int]) -> list[float]:
+    """What fairseq's own scorer gives each token."""
+    source = library.task.source_dictionary.encode_line(prompt, add_if_not_exist=False).long()[None]
+    sample = {
+        "net_input": {
+            "src_tokens": source,
+            "src_lengths": torch.tensor([source.shape[1]]),
+            "prev_output_tokens": torch.tensor([[2, *target[:-1]]]),
+        },
+        "target": torch.tensor([target]),
+    }
+    ((found,),) = SequenceScorer(library.task.target_dictionary).generate(library.networks, sample)
+    assert found["tokens"].tolist() == target
+    scores: list[float] = found["positional_scores"].tolist()
+    return scores

@@ -1,14 +1,18 @@
-"""The tasks that draw nothing, against fairseq's own scorer and by direct computation."""
+"""The task ``score``, against fairseq's own scorer and by direct computation."""
 
 from tests.backends.fairseq.support import (
     FIRST,
     PROMPTS,
     SMALL,
+    TARGET,
     Library,
     Told,
+    by_scorer,
     events,
+    ids,
     load,
     request,
+    scored,
     together,
     write_model,
 )
@@ -16,49 +20,14 @@ from tests.backends.fairseq.support import (
 # isort: split
 import math
 from pathlib import Path
-from typing import Any
 
 import msgspec
-import numpy as np
 import pytest
 import torch
-from fairseq.sequence_scorer import SequenceScorer
 
-from backends import outbox
-from backends.fairseq import scoring
 from backends.fairseq.engine import FairseqEngine
-from repl.messages import Event, Failed, Finished, Request, Started, Step
-from repl.readings import Tokenized
+from repl.messages import Event, Failed, Finished, Request
 from tests.backends.fairseq.test_figures import full_pass
-
-TARGET = "w3 w9 w3 w0 w11"
-
-
-def scored(prompt: str = FIRST, target: str = TARGET, number: int = 1, **more: Any) -> Request:
-    params = more.pop("params", {})
-    plain = request(prompt, number=number, **params)
-    return msgspec.structs.replace(plain, task="score", target=target, **more)
-
-
-def ids(text: str) -> list[int]:
-    return [4 + int(word[1:]) for word in text.split()]
-
-
-def by_library(library: Library, prompt: str, target: list[int]) -> list[float]:
-    """What fairseq's own scorer gives each token."""
-    source = library.task.source_dictionary.encode_line(prompt, add_if_not_exist=False).long()[None]
-    sample = {
-        "net_input": {
-            "src_tokens": source,
-            "src_lengths": torch.tensor([source.shape[1]]),
-            "prev_output_tokens": torch.tensor([[2, *target[:-1]]]),
-        },
-        "target": torch.tensor([target]),
-    }
-    ((found,),) = SequenceScorer(library.task.target_dictionary).generate(library.networks, sample)
-    assert found["tokens"].tolist() == target
-    scores: list[float] = found["positional_scores"].tolist()
-    return scores
 
 
 @pytest.mark.parametrize("closing", [False, True])
@@ -66,7 +35,7 @@ def test_scores_are_those_of_fairseqs_scorer(engine: FairseqEngine, library: Lib
     for prompt in PROMPTS:
         told = Told(engine, scored(prompt, closing=closing, params={"logprobs": 3}))
         target = ids(TARGET) + [2] * closing
-        wanted = by_library(library, prompt, target)
+        wanted = by_scorer(library, prompt, target)
         assert told.tokens == target
         assert [step.search_lp for step in told.steps] == pytest.approx(wanted, abs=1e-5)
         raw = full_pass(library, prompt, target)
@@ -84,7 +53,7 @@ def test_an_ensembles_score_is_that_of_the_mean(translation: Path) -> None:
     other = translation.with_name("other.pt")
     library = Library(translation, other)
     told = Told(load(f"{translation}:{other}"), scored(closing=True))
-    wanted = by_library(library, FIRST, [*ids(TARGET), 2])
+    wanted = by_scorer(library, FIRST, [*ids(TARGET), 2])
     assert [step.raw_lp for step in told.steps] == pytest.approx(wanted, abs=1e-5)
     single = [
         [s.raw_lp for s in Told(load(path), scored(closing=True)).steps] for path in (translation, other)
@@ -179,84 +148,6 @@ def test_nan_is_an_error_of_the_text_alone(tmp_path: Path) -> None:
     assert Told(engine, scored(target="w3 w0")).tokens == ids("w3 w0")
 
 
-# -- whole distributions -----------------------------------------------------------------------------------
-
-
-def distribution(step: Step) -> np.ndarray[Any, Any]:
-    return np.frombuffer(step.distribution, "<f4")
-
-
-def test_whole_distributions_come_where_they_are_asked_for(
-    engine: FairseqEngine, causal: FairseqEngine, library: Library
-) -> None:
-    requests = [
-        msgspec.structs.replace(request(FIRST, **params), distributions=True)
-        for params in ({}, {"beam": 3, "n": 2}, {"temperature": 1.2, "seed": 3, "top_k": 2})
-    ]
-    for asked in [scored(distributions=True, closing=True), *requests]:
-        told = Told(engine, asked)
-        raw = full_pass(library, FIRST, told.tokens)
-        for step, row in zip(told.steps, raw, strict=True):
-            assert distribution(step) == pytest.approx(row.numpy(), abs=1e-4)
-            assert distribution(step)[step.token] == pytest.approx(step.raw_lp)
-            assert np.exp(distribution(step).astype(float)).sum() == pytest.approx(1, abs=1e-5)
-        assert told.started.prompt_pieces == (b"w1", b" w2", b" w3", b"</s>")
-    told = Told(causal, msgspec.structs.replace(request(FIRST), distributions=True))
-    assert all(len(step.distribution) == 4 * 24 for step in told.steps)
-    plain = Told(engine, request(FIRST))
-    assert not any(step.distribution for step in plain.steps) and plain.started.prompt_pieces == ()
-
-
-def test_the_distributions_of_known_tokens_stay_where_they_are(
-    engine: FairseqEngine, causal: FairseqEngine
-) -> None:
-    for model in (engine, causal):
-        whole = Told(model, msgspec.structs.replace(request(FIRST), distributions=True))
-        given = tuple(whole.tokens[:2])
-        asked = msgspec.structs.replace(request(FIRST), distributions=True, prefix_ids=given, known=1)
-        told = Told(model, asked)
-        assert told.tokens == whole.tokens
-        assert [step.distribution for step in told.steps] == [
-            b"" if index < 1 else step.distribution for index, step in enumerate(whole.steps)
-        ]
-
-
-def test_distributions_are_sent_in_portions(engine: FairseqEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    portion = 3 * 4 * 24
-    monkeypatch.setattr(outbox, "PORTION", portion)
-    monkeypatch.setattr(scoring, "PART", portion)
-    requests = [
-        scored(distributions=True, closing=True),
-        msgspec.structs.replace(request(FIRST, number=2, beam=4), distributions=True),
-        msgspec.structs.replace(request("w7", number=3, beam=4), distributions=True),
-    ]
-    alone = [Told(engine, one) for one in requests]
-    for one in requests:
-        engine.admit(one)
-    heard: dict[int, list[Event]] = {1: [], 2: [], 3: []}
-    while not all(told and isinstance(told[-1], Finished) for told in heard.values()):
-        produced = engine.step()
-        assert sum(len(e.distribution) for e in produced if isinstance(e, Step)) <= portion
-        for event in produced:
-            heard[event.id].append(event)
-    for told, its in zip(heard.values(), alone, strict=True):
-        assert Told.of(told).tokens == its.tokens
-
-
-def test_what_is_held_back_of_a_cancelled_request_is_never_sent(
-    engine: FairseqEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(outbox, "PORTION", 4 * 24)
-    engine.admit(scored(distributions=True))
-    assert [type(event) for event in engine.step()] == [Started]
-    assert [type(event) for event in engine.step()] == [Step]
-    engine.cancel(1)
-    assert not list(engine.step()) and not engine._outbox and not engine._lookups
-
-
-# -- beside generation -------------------------------------------------------------------------------------
-
-
 def test_scoring_and_generating_take_turns(engine: FairseqEngine) -> None:
     answer = request(FIRST, number=1, min_new=12)
     scores = [scored(prompt, number=2 + place) for place, prompt in enumerate(PROMPTS * 6)]
@@ -303,102 +194,6 @@ def test_the_exact_lane_gives_equal_bits_whatever_runs_beside(
         for ours, its in zip(heard, alone, strict=True):
             assert ours.steps == its.steps  # to the last bit
             assert ours.finished == its.finished
-
-
-# -- beginnings as tokens ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "params", [{}, {"temperature": 1.3, "seed": 4}, {"temperature": 1.3, "seed": 4, "top_p": 0.7}], ids=str
-)
-@pytest.mark.parametrize("kind", ["seq2seq", "causal"])
-def test_a_branch_on_the_token_that_was_chosen_is_its_parent(
-    engine: FairseqEngine, causal: FairseqEngine, params: dict[str, Any], kind: str
-) -> None:
-    model = engine if kind == "seq2seq" else causal
-    asked = msgspec.structs.replace(request(FIRST, **params), lane="exact")
-    parent = Told(model, asked)
-    for length in range(1, len(parent.steps) + 1):
-        child = Told(model, msgspec.structs.replace(asked, prefix_ids=tuple(parent.tokens[:length])))
-        assert child.tokens == parent.tokens
-        assert [step.forced for step in child.steps] == [i < length for i in range(len(parent.steps))]
-        for name in ("raw_lp", "search_lp", "text"):
-            assert [getattr(s, name) for s in child.steps] == [getattr(s, name) for s in parent.steps]
-        assert child.steps[0].proc_lp is None
-        assert (child.finished.text, child.finished.reason) == (parent.finished.text, parent.finished.reason)
-
-
-def test_a_branch_on_another_token_goes_its_own_way(engine: FairseqEngine, library: Library) -> None:
-    for beam in (1, 3):
-        parent = Told(engine, request(FIRST, logprobs=2, beam=beam))
-        second = parent.steps[1].top[1][0]
-        begun = (parent.tokens[0], second)
-        child = Told(engine, msgspec.structs.replace(request(FIRST, beam=beam), prefix_ids=begun))
-        words = engine._model.codec.raw(begun)
-        wanted = library.generate(FIRST, prefix=words, beam=beam, max_len_b=12)[0][0]
-        assert list(child.finished.hypotheses[0].tokens) == wanted["tokens"].tolist()
-
-
-@pytest.mark.parametrize("beam", [1, 3])
-def test_an_answer_may_be_made_to_end(engine: FairseqEngine, library: Library, beam: int) -> None:
-    asked = msgspec.structs.replace(request(FIRST, beam=beam, n=beam), prefix_ids=(7, 8, 2))
-    told = Told(engine, asked)
-    assert (told.tokens, told.finished.reason, told.text) == ([7, 8, 2], "eos", "w3 w4")
-    wanted = by_library(library, FIRST, [7, 8, 2])
-    (only,) = told.finished.hypotheses
-    assert only.token_scores == pytest.approx(wanted, abs=1e-5)
-    assert only.score == pytest.approx(sum(wanted) / 3, abs=1e-5)
-    beside = together(
-        engine, [msgspec.structs.replace(asked, id=2), request(FIRST, number=3, beam=beam, n=beam)]
-    )
-    assert Told.of(beside[0]).finished.text == "w3 w4"
-
-
-@pytest.mark.parametrize(
-    ("tokens", "said"),
-    [((5, 2, 6), "end token and more"), ((1,), "only pads"), ((24,), "24 symbols"), ((-1,), "token -1")],
-)
-def test_impossible_beginnings_are_refused(engine: FairseqEngine, tokens: tuple[int, ...], said: str) -> None:
-    *_, last = events(engine, msgspec.structs.replace(request(FIRST), prefix_ids=tokens))
-    assert isinstance(last, Failed)
-    assert last.error.kind == "bad_parameter" and said in last.error.message
-
-
-def test_tokens_of_a_beginning_come_before_its_text(engine: FairseqEngine) -> None:
-    told = Told(engine, msgspec.structs.replace(request(FIRST, prefix="w9"), prefix_ids=(4, 5)))
-    assert told.tokens[:3] == [4, 5, 13]
-
-
-# -- tokens ------------------------------------------------------------------------------------------------
-
-
-def tokenized(engine: FairseqEngine, **more: Any) -> Tokenized:
-    plain = Request(id=1, model="tiny", prompt=more.pop("prompt", ""), params=request("").params)
-    heard = list(events(engine, msgspec.structs.replace(plain, task="tokenize", **more)))
-    assert [type(event) for event in heard] == [Started, Finished]
-    last = heard[-1]
-    assert isinstance(last, Finished) and last.reason == "done"
-    assert isinstance(last.reading, Tokenized)
-    return last.reading
-
-
-def test_text_as_tokens(engine: FairseqEngine, causal: FairseqEngine) -> None:
-    for model in (engine, causal):
-        for side in ("prompt", "target"):
-            read = tokenized(model, **{side: "w1  Paris w3"})
-            assert read.ids == (5, 3, 7)
-            assert read.unknown == (False, True, False)
-            assert read.decoded == "w1 <unk> w3"
-            assert read.pieces == (b"w1", b" <unk>", b" w3")
-    assert tokenized(engine, prompt=" ".join(["w1"] * 100)).ids == (5,) * 100
-    assert tokenized(engine, prompt="").ids == ()
-
-
-def test_what_it_can_do_is_told(engine: FairseqEngine, causal: FairseqEngine) -> None:
-    for model in (engine, causal):
-        assert model.capabilities.tasks == ("generate", "score", "tokenize")
-        assert model.capabilities.distributions
-    assert engine.capabilities.attention and not causal.capabilities.attention
 
 
 def test_a_text_costs_what_fairseqs_eval_lm_says(
