@@ -5,7 +5,6 @@ as the two distributions do. What it says costs acceptance at most and never cha
 lag behind, be cut back at will, and be given up when they do not fit.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +15,6 @@ from torch.nn.functional import pad
 from backends.hf import sampling
 from backends.hf.causal import CausalRows
 from backends.hf.speculation import Ahead, Following
-
-_UNSURE = math.log(0.4)
-"""Log-probability below which its draw is the last of a draft: those after it would seldom be right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +67,7 @@ class Assistant:
             if not (choice.valid and choice.possible):
                 break
             draft.append(choice.token)
-            if len(draft) == most or (choice.proc_lp or 0.0) < _UNSURE:
+            if len(draft) == most:
                 break
             logits = self._rows.decode(tokens)
             self._held.append(choice.token)
