@@ -76,8 +76,8 @@ class HuggingFace:
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
-        """A folder whose ``config.json`` names a model type, or an adapter's."""
-        if (path / "adapter_config.json").is_file():
+        """A folder whose ``config.json`` names a model type, an adapter's, or a GGUF file."""
+        if (path / "adapter_config.json").is_file() or (path.suffix == ".gguf" and path.is_file()):
             return True
         try:
             config = json.loads((path / "config.json").read_text(encoding="utf-8"))

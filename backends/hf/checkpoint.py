@@ -15,6 +15,7 @@ from repl.messages import ModelSpec
 
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _LFS_POINTER = b"version https://git-lfs"
+_POINTER = "is a Git LFS pointer, not the weights; run 'git lfs pull'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +27,15 @@ class Source:
     local: bool
     adapter: Path | None = None
     """Folder of the adapter to merge into it."""
+    gguf: str = ""
+    """The GGUF file in it that is the model; empty for one that was saved by transformers."""
 
     def files(self) -> list[Path]:
         """The configuration and weight files; none of a model from the hub."""
         if not self.local:
             return []
         folder = Path(self.name)
-        own = [folder / "config.json", *weights(folder)]
+        own = [folder / self.gguf] if self.gguf else [folder / "config.json", *weights(folder)]
         return own if self.adapter is None else [*own, *adapter.files(self.adapter)]
 
     def hash(self) -> str:
@@ -40,10 +43,10 @@ class Source:
         return fingerprint.files(self.files()) if self.local else ""
 
 
-def locate(spec: ModelSpec, merged: str | None = None) -> Source:
+def locate(spec: ModelSpec, merged: str | None = None, gguf: str | None = None) -> Source:
     """The checked folder, or the hub name, that ``spec.path`` means, with the adapter ``merged`` if any.
 
-    The folder of an adapter means its base model with it.
+    The folder of an adapter means its base model with it; ``gguf`` is the file in the folder to take.
     """
     path = Path(spec.path).expanduser()
     if merged is not None:
@@ -54,22 +57,27 @@ def locate(spec: ModelSpec, merged: str | None = None) -> Source:
                 f"model '{spec.name}': there is no adapter in {folder}",
                 f"give the folder that holds {adapter.CONFIG}",
             )
-        return replace(_locate_base(spec), adapter=folder)
+        return replace(_locate_base(spec, gguf), adapter=folder)
     if adapter.is_adapter(path):
         base = msgspec.structs.replace(spec, path=adapter.base_of(spec, path))
-        return replace(_locate_base(base), adapter=path)
-    return _locate_base(spec)
+        return replace(_locate_base(base, gguf), adapter=path)
+    return _locate_base(spec, gguf)
 
 
-def _locate_base(spec: ModelSpec) -> Source:
+def _locate_base(spec: ModelSpec, gguf: str | None) -> Source:
     path = Path(spec.path).expanduser()
+    if path.is_file() and path.suffix == ".gguf" and gguf in (None, path.name):
+        path, gguf = path.parent, path.name
+    if path.is_dir() and gguf is not None:
+        _check_gguf(spec, path / gguf)
+        return Source(str(path), local=True, gguf=gguf)
     if path.is_dir():
         _check_folder(spec, path)
         return Source(str(path), local=True)
     if path.exists():
         raise _not_a_checkpoint(spec, "is a file", "give the folder that holds config.json")
     if _HUB_NAME.fullmatch(spec.path) and not spec.path.startswith("."):
-        return Source(spec.path, local=False)
+        return Source(spec.path, local=False, gguf=gguf or "")
     raise BackendError(
         "missing_file", f"model '{spec.name}': there is no {path}", "check the path in the configuration"
     )
@@ -89,7 +97,10 @@ def _check_folder(spec: ModelSpec, folder: Path) -> None:
             "merge it into its own base model with PEFT's merge_and_unload and save that",
         )
     if not config.exists():
-        raise _not_a_checkpoint(spec, "has no config.json", "give a folder saved with save_pretrained")
+        hint = "give a folder saved with save_pretrained"
+        if files := sorted(folder.glob("*.gguf")):
+            hint = f"name the file: 'path: {files[0]}', or 'options: {{gguf_file: {files[0].name}}}'"
+        raise _not_a_checkpoint(spec, "has no config.json", hint)
     try:
         known = "model_type" in json.loads(config.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -109,13 +120,27 @@ def _check_folder(spec: ModelSpec, folder: Path) -> None:
             raise _not_a_checkpoint(spec, f"{file.name} {fault}", "fetch the file again")
 
 
+def _check_gguf(spec: ModelSpec, file: Path) -> None:
+    if not file.is_file():
+        there = ", ".join(sorted(one.name for one in file.parent.glob("*.gguf"))) or "none"
+        raise BackendError(
+            "missing_file", f"model '{spec.name}': there is no {file}", f"GGUF files there: {there}"
+        )
+    with file.open("rb") as stream:
+        start = stream.read(len(_LFS_POINTER))
+    if start == _LFS_POINTER:
+        raise _not_a_checkpoint(spec, f"{file.name} {_POINTER}", "fetch the file again")
+    if start[:4] != b"GGUF":
+        raise _not_a_checkpoint(spec, f"{file.name} is not a GGUF file", "fetch the file again")
+
+
 def _fault(file: Path) -> str:
     """What is wrong with a weight file, as far as its first bytes and its size tell."""
     size = file.stat().st_size
     with file.open("rb") as stream:
         start = stream.read(len(_LFS_POINTER))
         if start == _LFS_POINTER:
-            return "is a Git LFS pointer, not the weights; run 'git lfs pull'"
+            return _POINTER
         if file.suffix != ".safetensors":
             return ""
         length = struct.unpack("<Q", start[:8].ljust(8, b"\0"))[0]

@@ -74,6 +74,8 @@ def _load(spec: ModelSpec, device: str, threads: int, progress: Progress) -> Bat
     checkpoint = open_checkpoint(spec)
     config, source, options = checkpoint.config, checkpoint.source, checkpoint.options
     dtype, notes = choose_dtype(spec, config, device)
+    if checkpoint.form.packed:  # whose own dtype goes before
+        notes.clear()
     if source.adapter is not None:
         notes.append(f"with the adapter {source.adapter.name} merged in")
     if options.engine == "onnx":
@@ -91,6 +93,8 @@ def _load(spec: ModelSpec, device: str, threads: int, progress: Progress) -> Bat
     codec = Codec(load_tokenizer(checkpoint))
     progress("weights", None)
     network = load_network(checkpoint, dtype, device)
+    notes += checkpoint.form.notes(network.dtype)
+    parameters = network.num_parameters()
     network, rows = _rows(checkpoint, network, device, threads, progress)
     if options.assistant is not None:
         progress("assistant", None)
@@ -108,8 +112,8 @@ def _load(spec: ModelSpec, device: str, threads: int, progress: Progress) -> Bat
         vocab_fingerprint=codec.fingerprint,
         chat=model.chat,
         checkpoint_hash=source.hash(),
-        dtype=str(network.dtype).removeprefix("torch."),
-        parameters=sum(weight.numel() for weight in network.parameters()),
+        dtype=checkpoint.form.dtype(network.dtype),
+        parameters=parameters,
         resumes=True,
         # A lens runs the network itself, which the other processes of a group or a graph would not do.
         tasks=_TASKS if model.seq2seq or leader or options.engine == "onnx" else (*_TASKS, "lens"),
@@ -144,11 +148,16 @@ def _load_encoder(
     codec = Codec(load_tokenizer(checkpoint))
     progress("weights", None)
     network = load_network(checkpoint, dtype, device)
+    notes += checkpoint.form.notes(network.dtype)
     progress("self-test", None)
     engine = encoder_load.engine(spec, network, codec, device, options.prefill_tokens, options.within_word)
     told = engine.capabilities
     engine.capabilities = msgspec.structs.replace(
-        told, checkpoint_hash=checkpoint.source.hash(), notes=(*notes, *told.notes)
+        told,
+        checkpoint_hash=checkpoint.source.hash(),
+        dtype=checkpoint.form.dtype(network.dtype),
+        parameters=network.num_parameters(),
+        notes=(*notes, *told.notes),
     )
     return engine
 

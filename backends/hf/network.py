@@ -9,7 +9,8 @@ from transformers import AutoConfig, AutoTokenizer
 from transformers.distributed import DistributedConfig
 
 from backends.base import BackendError
-from backends.hf import adapter
+from backends.faults import first_line, is_out_of_memory
+from backends.hf import adapter, implementations, quantised
 from backends.hf.checkpoint import Source, locate
 from backends.hf.kinds import loader_for
 from repl.messages import ModelSpec
@@ -55,6 +56,10 @@ class Options(msgspec.Struct, forbid_unknown_fields=True):
     """A smaller model with the same vocabulary that drafts."""
     draft: Annotated[int, msgspec.Meta(ge=1)] = 5
     """Its longest draft, in tokens."""
+    gguf_file: str | None = None
+    """The GGUF file in the folder that is the model."""
+    quantise: quantised.Bits | None = None
+    """Hold the weights in so many bits."""
 
 
 class Checkpoint(NamedTuple):
@@ -69,19 +74,39 @@ class Checkpoint(NamedTuple):
     loader: Any
     sharded: bool
     """Over the processes of a group."""
+    form: quantised.Form
+    """How the weights are held."""
 
 
 def open_checkpoint(spec: ModelSpec) -> Checkpoint:
     """Find the files and read the configuration; raises ``BackendError``."""
     options = _options(spec)
-    source = locate(spec, options.adapter)
+    source = locate(spec, options.adapter, options.gguf_file)
     common: dict[str, Any] = {
         "local_files_only": source.local,
         "trust_remote_code": "remote-code" in spec.trust,
         "revision": options.revision,
     }
-    config = AutoConfig.from_pretrained(source.name, **common)
-    return Checkpoint(spec, options, source, common, config, loader_for(spec, config), spec.gpus > 1)
+    if source.gguf:
+        quantised.needed(spec, "gguf")
+        common["gguf_file"] = source.gguf
+    config = _configuration(spec, source, common)
+    form = quantised.form(spec, config, bool(source.gguf), options.quantise, options.engine)
+    return Checkpoint(spec, options, source, common, config, loader_for(spec, config), spec.gpus > 1, form)
+
+
+def _configuration(spec: ModelSpec, source: Source, common: dict[str, Any]) -> Any:
+    try:
+        return AutoConfig.from_pretrained(source.name, **common)
+    except (ValueError, KeyError, OverflowError) as error:
+        if not source.gguf:
+            raise
+        raise BackendError(
+            "unsupported",
+            f"model '{spec.name}': transformers cannot read {source.gguf}: {first_line(error)}",
+            "it reads GGUF files of some kinds only: take the checkpoint they were made from",
+            str(error),
+        ) from error
 
 
 def _options(spec: ModelSpec) -> Options:
@@ -126,8 +151,10 @@ def load_tokenizer(checkpoint: Checkpoint) -> Any:
     try:
         tokenizer = AutoTokenizer.from_pretrained(source.name, **common)
         files = tokenizer.vocab_files_names.values()
+        if not source.local or source.gguf or not files:
+            return tokenizer
         # Without its files a tokenizer may come out empty and say nothing about it.
-        if not source.local or not files or any((Path(source.name) / file).exists() for file in files):
+        if any((Path(source.name) / file).exists() for file in files):
             return tokenizer
     except (OSError, ValueError, KeyError, TypeError) as error:
         if "trust_remote_code" in str(error) or not source.local:
@@ -143,22 +170,16 @@ def load_tokenizer(checkpoint: Checkpoint) -> Any:
 
 def load_network(checkpoint: Checkpoint, dtype: torch.dtype, device: str) -> Any:
     """The network in evaluation mode on its device; refuses one whose weights are not all there."""
-    spec, config = checkpoint.spec, checkpoint.config
-    quantised = getattr(config, "quantization_config", None) is not None
-    placed: dict[str, Any] = {"device_map": {"": device}} if quantised else {"dtype": dtype}
+    spec, form = checkpoint.spec, checkpoint.form
+    implementations.check(spec, checkpoint.options.attention, device)
+    placed: dict[str, Any] = {"dtype": dtype}
+    if form.method:
+        placed = quantised.arguments(spec, form, dtype, device)
     if checkpoint.sharded:
         placed |= {"distributed_config": DistributedConfig(tp_plan="auto", tp_size=spec.gpus)}
     elif spec.gpus > 1:
         placed |= {"device_map": "auto"}
-    network, info = checkpoint.loader.from_pretrained(
-        checkpoint.source.name,
-        config=config,
-        attn_implementation=checkpoint.options.attention,
-        weights_only=True,
-        output_loading_info=True,
-        **placed,
-        **checkpoint.common,
-    )
+    network, info = _from_pretrained(checkpoint, placed, device)
     missing = sorted(info["missing_keys"])
     if missing:
         raise BackendError(
@@ -168,5 +189,25 @@ def load_network(checkpoint: Checkpoint, dtype: torch.dtype, device: str) -> Any
             "\n".join(missing),
         )
     if checkpoint.source.adapter is not None:
-        network = adapter.merge(spec, network, checkpoint.source.adapter, quantised or checkpoint.sharded)
-    return (network if quantised or spec.gpus > 1 else network.to(device)).eval()
+        network = adapter.merge(spec, network, checkpoint.source.adapter, form.packed or checkpoint.sharded)
+    return (network if form.packed or spec.gpus > 1 else network.to(device)).eval()
+
+
+def _from_pretrained(checkpoint: Checkpoint, placed: dict[str, Any], device: str) -> Any:
+    spec, attention, form = checkpoint.spec, checkpoint.options.attention, checkpoint.form
+    try:
+        return checkpoint.loader.from_pretrained(
+            checkpoint.source.name,
+            config=checkpoint.config,
+            attn_implementation=attention,
+            weights_only=True,
+            output_loading_info=True,
+            **placed,
+            **checkpoint.common,
+        )
+    except (ValueError, RuntimeError, ImportError) as error:
+        if attention is not None and "ttention" in str(error):
+            raise implementations.unfit(spec, attention, error) from error
+        if form.packed and not is_out_of_memory(error):
+            raise quantised.unfit(spec, form, device, error) from error
+        raise
