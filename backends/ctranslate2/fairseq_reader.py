@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from backends.base import BackendError
+from backends.ctranslate2 import scored
 from backends.ctranslate2.asked import Asked
 from backends.fairseq import prompt as prompts
 from backends.fairseq import tokenizing, wording
@@ -76,17 +77,10 @@ class FairseqReader:
         target, unknown = prompts.given(model, request.target_ids, request.target)
         if request.closing:
             target.append(model.codec.eos)
-        if not target:
-            raise BackendError("empty_prompt", "there is no text to score", "give at least one word")
         route = model.routes.find(request.params.source_lang, request.params.target_lang)
         opens = [] if tuple(target[: len(route.opens)]) == route.opens else [*route.opens]
         most = model.max_target - len(opens)
-        if len(target) > most:
-            raise BackendError(
-                "prompt_too_long",
-                f"the text has {len(target)} tokens, model '{model.name}' takes {most} at most",
-                "score it in parts",
-            )
+        scored.check(model.name, target, len(target), most)
         room = most - len(target) if model.causal else model.max_prompt
         source = prompts.read(model, request, None if room is None else room - len(route.before))
         if not source.ids and not model.causal:
@@ -95,18 +89,10 @@ class FairseqReader:
         if not model.causal and request.opening not in ("auto", "eos"):
             notes.append(f"opening = {request.opening}: no effect, a translation begins with </s>")
         ids = prompts.fed(model, route, source)
-        feed, unseen = (self._opened(request, route, ids) if model.causal else ids), None
-        if not feed:
-            unseen, feed, target = target[0], target[:1], target[1:]
-        return Asked(
-            started=started(model, request, ids, source, notes),
-            codec=model.codec,
-            feed=feed,
-            script=target,
-            limit=len(target),
-            start=() if model.causal else (route.begin, *opens),
-            unseen=unseen,
-        )
+        told = started(model, request, ids, source, notes)
+        if model.causal:
+            return scored.asked(told, model.codec, self._opened(request, route, ids), target)
+        return scored.asked(told, model.codec, ids, target, (route.begin, *opens))
 
     def _opened(self, request: Request, route: Route, ids: list[int]) -> list[int]:
         """What a language model reads before the text it scores."""

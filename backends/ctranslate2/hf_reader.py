@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from backends.base import BackendError
+from backends.ctranslate2 import scored
 from backends.ctranslate2.asked import Asked
 from backends.ctranslate2.hf_text import Answers
 from backends.ctranslate2.writing import piece
@@ -132,8 +133,6 @@ class HuggingFaceReader:
         target = [*request.target_ids, *self._target(request, feed)]
         if request.closing:
             target += shape.ends[:1]
-        if not target:
-            raise BackendError("empty_prompt", "there is no text to score", "give at least one word")
         if strange := [token for token in target if not 0 <= token < shape.embeddings]:
             raise BackendError(
                 "bad_parameter",
@@ -144,24 +143,11 @@ class HuggingFaceReader:
         if not shape.seq2seq and not feed:
             feed, notes = self._opened(request)
         length = len(target) if shape.seq2seq else len(feed) + len(target)
-        if shape.context is not None and length > shape.context:
-            raise BackendError(
-                "prompt_too_long",
-                f"the text has {length} tokens, model '{shape.name}' takes {shape.context} at most",
-                "score it in parts",
-            )
+        scored.check(shape.name, target, length, shape.context)
+        told = self._started(request, prompt, request.prompt, 0, notes)
         script = [*shape.begins, *target]
-        unseen = None
-        if not feed:
-            unseen, feed, script = script[0], script[:1], script[1:]
-        return Asked(
-            started=self._started(request, prompt, request.prompt, 0, notes),
-            codec=Answers(shape.codec, () if shape.seq2seq else feed),
-            feed=feed,
-            script=script,
-            limit=len(script),
-            unseen=unseen,
-        )
+        codec = Answers(shape.codec, () if shape.seq2seq else feed or script[:1])
+        return scored.asked(told, codec, feed, script)
 
     def _target(self, request: Request, feed: list[int]) -> list[int]:
         """The text's tokens, as they are when they follow the prompt where that can be told."""
