@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from itertools import combinations
+from itertools import combinations, groupby
 
 import msgspec
 from rich.cells import split_graphemes
@@ -230,18 +230,26 @@ def _shown(piece: bytes) -> str:
 
 
 def _wrapped(spans: Sequence[Span], width: int) -> list[Row]:
-    """Spans one after another; what is too long for a row goes on in the next."""
-    rows: list[list[Span]] = [[]]
-    room = max(1, width)
-    for text, style in spans:
-        for start, end, size in split_graphemes(text)[0]:
-            if size > room and room < width:
-                rows.append([])
-                room = max(1, width)
-            row = rows[-1]
-            if row and row[-1].style == style:
-                row[-1] = Span(row[-1].text + text[start:end], style)
-            else:
-                row.append(Span(text[start:end], style))
-            room -= size
-    return [tuple(row) for row in rows]
+    """Spans one after another; a row ends behind a space, where it has any."""
+    units = [
+        (Span(text[start:end], style), size)
+        for text, style in spans
+        for start, end, size in split_graphemes(text)[0]
+    ]
+    rows: list[list[Span]] = []
+    row: list[tuple[Span, int]] = []
+    for unit in units:
+        if row and sum(size for _, size in row) + unit[1] > width:
+            spaces = [at for at, (span, _) in enumerate(row, 1) if span.text == " "]
+            cut = spaces[-1] if spaces else len(row)
+            rows.append([span for span, _ in row[:cut]])
+            row = row[cut:]
+        row.append(unit)
+    rows.append([span for span, _ in row])
+    return [_joined(row) for row in rows]
+
+
+def _joined(row: Sequence[Span]) -> Row:
+    """Neighbours of one style as one."""
+    groups = groupby(row, key=lambda span: span.style)
+    return tuple(Span("".join(span.text for span in group), style) for style, group in groups)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from repl.params import Value
-from repl.probe.figure import Figure, Row, Span
+from repl.probe.figure import Figure, Row, Span, plural
 from repl.probe.table import cut, marked, table
 from repl.safe import visible_line
 
@@ -94,8 +94,8 @@ class Grid(Figure, frozen=True, kw_only=True):
     def title(self) -> str:
         """How large it is."""
         done = sum(s.state == "finished" for c in self.cells for s in c.samples)
-        stopped = "" if done == self.wanted else f" of {self.wanted:,}"
-        return f"sweep of '{cut(visible_line(self.prompt), 40)}' · {done:,}{stopped} answers"
+        count = plural(done, "answer") if done == self.wanted else f"{done:,} of {self.wanted:,} answers"
+        return f"sweep of '{cut(visible_line(self.prompt), 40)}' · {count}"
 
     def rows(self, width: int) -> Sequence[Row]:
         """For each model a table with a row for each setting, then the texts of each setting."""

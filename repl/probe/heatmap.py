@@ -8,7 +8,7 @@ from rich.cells import cell_len
 
 from repl.probe.cells import Unit, lines, mark_row, text_row, units
 from repl.probe.figure import FULL, LEVELS, MARKS, Figure, Row, Span, plural
-from repl.probe.table import GAP, flow, marked, phrases, table
+from repl.probe.table import GAP, flow, marked, phrases, table, wrapped
 from repl.probe.tokens import SUMS, Heat, Token, Totals, totals
 from repl.safe import visible_line
 
@@ -80,8 +80,12 @@ def comparison(readings: Sequence[Reading], width: int) -> list[Row]:
                 Span(visible_line(reading.opening), "muted"),
             )
         )
-    heading = ("", *SUMS, "opening")
-    return table(heading, body, right=(1, 2, 3, 4, 5), width=width)
+    heading, right = ("", *SUMS, "opening"), (1, 2, 3, 4, 5)
+    openings = {reading.opening for reading in readings}
+    if len(openings) > 1:
+        return table(heading, body, right=right, width=width)
+    said = wrapped(f"opening: {openings.pop()}", "muted", width) if openings else []
+    return [*table(heading[:-1], [line[:-1] for line in body], right=right, width=width), *said]
 
 
 def summary(reading: Reading, width: int) -> list[Row]:

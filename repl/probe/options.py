@@ -10,7 +10,7 @@ from repl.probe.heatmap import Reading, remarks
 from repl.probe.table import cut, phrases, table
 from repl.safe import visible_line
 
-BAR = 16
+BAR = 12
 """Cells of the bar of a certain option."""
 
 
@@ -58,7 +58,7 @@ class Options(Figure, frozen=True, kw_only=True):
         found: list[Row] = []
         for choice in self.choices:
             body = [_line(choice, at) for at in range(len(choice.options))]
-            heading = ("", choice.model, "nats", "tokens", "P", "", "bits/byte", "P per byte", "")
+            heading = ("", choice.model, "nats", "tokens", "P", "", "bits/byte", "P per byte")
             safe = [visible_line(name) for name in heading]
             found += table(safe, body, right=(2, 3, 4, 6, 7), width=width, names=2)
             found += dict.fromkeys(row for option in choice.options for row in remarks(option.reading, width))
@@ -113,8 +113,9 @@ def _line(choice: Choice, at: int) -> list[Span | str]:
         f"{option.share:.2%}",
         Span(bar(option.share), "muted"),
         f"{-nats_to_bits(option.nats) / option.bytes:.3f}" if option.bytes else "–",
-        f"{option.share_per_byte:.2%}",
-        Span("▹" if at == choice.best_per_byte else "", "chosen"),
+        Span(f"{option.share_per_byte:.2%} ▹", "chosen")
+        if at == choice.best_per_byte
+        else f"{option.share_per_byte:.2%}  ",
     ]
 
 

@@ -165,8 +165,9 @@ class PairReport(Figure, frozen=True, kw_only=True):
 
     def rows(self, width: int) -> Sequence[Row]:
         """A line for each model and group, then the pairs each model gets most wrong."""
-        heading = ("", "right", "of", "accuracy", "95 % interval", "ties", "mean difference", "failed")
-        body = [line for j in self.judgements for line in _accuracies(j)]
+        heading = ["", "right", "of", "accuracy", "95 % interval", "ties", "mean difference"]
+        heading += ["failed"] if any(p.nats is None for j in self.judgements for p in j.judged) else []
+        body = [line[: len(heading)] for j in self.judgements for line in _accuracies(j)]
         found = table(heading, body, right=(1, 2, 3, 5, 6, 7), width=width)
         for judgement in self.judgements:
             found += _mistakes(judgement, width)

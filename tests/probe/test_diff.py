@@ -111,6 +111,8 @@ def test_a_long_diff_is_wrapped_between_what_is_drawn_as_one():
     found = compare([answered(1, "x" * 7, nurse), answered(2, "x" * 7, nurse, "!")])
     lines = as_text(found.rows(8)).splitlines()
     assert lines[-2:] == ["xxxxxxx", f"{nurse}≠{{+!+}}"]
+    found = compare([answered(1, "one two three four"), answered(2, "one two three four", "!")])
+    assert as_text(found.rows(12)).splitlines()[-3:] == ["one two", "three", "four≠{+!+}"]
 
 
 @given(tokens(), tokens(), st.integers(1, 30), st.booleans())

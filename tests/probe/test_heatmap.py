@@ -1,6 +1,7 @@
 import math
 from itertools import pairwise
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -83,13 +84,16 @@ def test_ranks_count_in_doublings_and_entropy_in_bits():
 
 def test_the_totals_of_several_models_stand_in_line():
     readings = tuple(
-        Reading(model=name, tokens=(token(b"ab", bits), token(b"cd", 1)), opening="auto")
+        Reading(model=name, tokens=(token(b"ab", bits), token(b"cd", 1)), opening=name)
         for name, bits in (("short", 1), ("a-longer-name", 1000))
     )
     rows = as_text(HeatMap(text="abcd", readings=readings).rows(100)).split("\n")
     assert rows[0].split() == ["nats", "tokens", "bits/token", "bits/byte", "perplexity", "opening"]
     assert rows[0].index("perplexity") == rows[1].index("2.00") + 4 - len("perplexity")
-    assert rows[2].split()[-2:] == ["4.63e+150", "auto"]
+    assert rows[2].split()[-2:] == ["4.63e+150", "a-longer-name"]
+    alike = tuple(msgspec.structs.replace(reading, opening="auto") for reading in readings)
+    rows = as_text(HeatMap(text="abcd", readings=alike).rows(100)).split("\n")
+    assert rows[0].split()[-1] == "perplexity" and rows[3] == "opening: auto"
     data = as_json(HeatMap(text="abcd", readings=readings))
     assert data["readings"][0]["totals"] == {
         "tokens": 2, "bytes": 4, "nats": pytest.approx(-2 * math.log(2)), "bits_per_token": pytest.approx(1),
