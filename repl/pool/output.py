@@ -27,7 +27,14 @@ class Output:
         loop = asyncio.get_running_loop()
         reader = asyncio.StreamReader(limit=1 << 20)
         pipe = os.fdopen(read_end, "rb", 0)
-        transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
+        protocol = asyncio.StreamReaderProtocol(reader)
+        opening = asyncio.ensure_future(loop.connect_read_pipe(lambda: protocol, pipe))
+        try:
+            transport, _ = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            transport, _ = await opening  # a turn of the loop later; cut short it would leave the pipe open
+            transport.close()
+            raise
         self._collector = asyncio.create_task(self._collect(reader, transport))
 
     async def settle(self) -> None:
