@@ -1,7 +1,8 @@
 """A session over the real coordinator with echo replicas: what a person would see."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,17 @@ def chosen(gate: Gate) -> Config:
     )
 
 
+@asynccontextmanager
+async def sitting(chosen: Config) -> AsyncIterator[tuple[Session, Watcher]]:
+    """A session over replicas of its own, and who watches it."""
+    screen = Watcher()
+    async with Coordinator(plans(chosen)) as pool:
+        session = Session(chosen, pool, Store(None))
+        session.listen(screen)
+        yield session, screen
+        await session.close()
+
+
 async def test_ask_compare_stop_retry_and_find_it_again(chosen: Config, gate: Gate, tmp_path: Path):
     screen = Watcher()
     async with Coordinator(plans(chosen)) as pool:
@@ -99,38 +111,27 @@ async def test_ask_compare_stop_retry_and_find_it_again(chosen: Config, gate: Ga
 
 
 async def test_chat_history_reaches_the_engine(chosen: Config):
-    screen = Watcher()
-    async with Coordinator(plans(chosen)) as pool:
-        session = Session(chosen, pool, Store(None))
-        session.listen(screen)
+    async with sitting(chosen) as (session, screen):
         for line in ("@chat one", "@chat two"):
             await session.run(line, screen)
             await screen.quiet()
         assert session.exchanges[1].answer.started.prompt_text == "one one two"
-        await session.close()
 
 
 async def test_unknown_device_and_model_failures_are_said(chosen: Config):
-    screen = Watcher()
-    async with Coordinator(plans(chosen)) as pool:
-        session = Session(chosen, pool, Store(None))
-        session.listen(screen)
+    async with sitting(chosen) as (session, screen):
         await session.run("@cpu:1 x", screen)
         assert [x.model for x in session.exchanges] == ["chat"]
         await session.run("@a !nan", screen)
         await screen.quiet()
         assert session.exchanges[-1].error.kind == "nan_logits"
-        await session.close()
 
 
 async def test_replicas_come_and_go_while_lines_are_answered(chosen: Config):
-    screen = Watcher()
-    async with Coordinator(plans(chosen)) as pool:
-        session = Session(chosen, pool, Store(None))
-        session.listen(screen)
+    async with sitting(chosen) as (session, screen):
         await session.run("/replicas add cpu a", screen)
-        await pool.ready()
-        assert [(s.name, s.device) for s in pool.status() if s.model == "a"] == [
+        await session.coordinator.ready()
+        assert [(s.name, s.device) for s in session.coordinator.status() if s.model == "a"] == [
             ("a/0", "cpu:0"),
             ("a/1", "cpu:3"),
         ]
@@ -144,7 +145,6 @@ async def test_replicas_come_and_go_while_lines_are_answered(chosen: Config):
         await session.run("@a y", screen)
         await screen.quiet()
         assert session.exchanges[-1].replica == "a/1"
-        await session.close()
     assert not screen.errors()
 
 
@@ -173,10 +173,7 @@ async def test_what_cannot_be_done_to_replicas_is_said(line: str, said: str, cho
 
 
 async def test_stats_count_what_was_asked(chosen: Config):
-    screen = Watcher()
-    async with Coordinator(plans(chosen)) as pool:
-        session = Session(chosen, pool, Store(None))
-        session.listen(screen)
+    async with sitting(chosen) as (session, screen):
         await session.run("one two three", screen)
         await screen.quiet()
         await session.run("/stats", screen)
@@ -186,10 +183,9 @@ async def test_stats_count_what_was_asked(chosen: Config):
         assert rows["finished"] == ("1", "1", "0") and rows["generated tokens"] == ("3", "3", "0")
         assert rows["time to first token"][0] and rows["time to first token"][2] == ""
         assert "guessed tokens" not in rows
-        drafts = pool.metrics()["a"]
+        drafts = session.coordinator.metrics()["a"]
         drafts.spec_decode_num_draft_tokens, drafts.spec_decode_num_accepted_tokens = 1200, 300
         await session.run("/stats", screen)
         rows = {row[0]: row[1:] for row in screen.shown[-1].rows}
         assert rows["guessed tokens"] == ("1,200", "0", "0")
         assert rows["of these accepted"] == ("300 (25%)", "0", "0")
-        await session.close()
