@@ -39,7 +39,7 @@ PREFIX_SHARE = 0.5
 _INSTEAD = {
     "classify": "/classify asks classifiers; /target compares how likely this model finds given answers",
     "fill": "/cloze asks masked language models; /logprobs shows what else could stand at a token",
-    "lens": "/lens asks decoder-only models on one device",
+    "lens": "/lens asks decoder-only models that torch runs on one device",
 }
 """What to do about a task that a model cannot do."""
 

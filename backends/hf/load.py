@@ -132,7 +132,7 @@ def _rows(
     if checkpoint.options.engine == "onnx":
         with package_needed(spec.name, onnx.INSTALL):
             loader = importlib.import_module("backends.hf.onnx.load")
-        graph, rows = loader.replace(checkpoint, network, device, threads, progress)
+            graph, rows = loader.replace(checkpoint, network, device, threads, progress)
         return graph, rows
     progress("self-test", None)
     return network, choose_rows(network, spec.slots, device)

@@ -1,6 +1,7 @@
 """Commands in general, their completion, and those about models, replicas and the program."""
 
 import pytest
+from msgspec.structs import replace
 
 from repl.messages import Error
 from repl.session import commands
@@ -87,6 +88,14 @@ async def test_replica_error_is_shown_with_its_hint(do, session):
         name="a/0", model="a", device="cuda:0", state="failed", error=error
     )
     assert "a/0: no such file. check the path" in await do("/replicas")
+
+
+async def test_what_a_model_says_of_how_it_runs_is_listed_once(do, session):
+    replicas = pool_of(session).replicas
+    for name in ("a/0", "a/1"):
+        capabilities = replace(replicas[name].capabilities, notes=("runs on ONNX Runtime",))
+        replicas[name] = replace(replicas[name], capabilities=capabilities)
+    assert (await do("/replicas")).count("a: runs on ONNX Runtime") == 1
 
 
 async def test_restart(do, session):

@@ -18,8 +18,8 @@ from torch.export import Dim
 from transformers import DynamicCache
 from transformers.exporters.exporter_onnx import OnnxConfig, OnnxExporter
 
-GRAPH = "model.onnx"
-WEIGHTS = "model.onnx.data"
+from backends.hf.onnx.graph import GRAPH, WEIGHTS
+
 _ROWS, _PAST, _NEW = 2, 5, 3
 """Of the pass that is traced. None is 1, and no two are equal, lest the graph hold for these sizes alone."""
 

@@ -8,6 +8,9 @@ from onnxruntime import InferenceSession
 from torch import Tensor
 from transformers.cache_utils import DynamicLayer
 
+GRAPH = "model.onnx"
+WEIGHTS = "model.onnx.data"
+"""The files of an exported graph."""
 _STATE = re.compile(r"(?:input|output)\.past_key_values\.layers\.(\d+)\.(keys|values)")
 _PLAIN = ("input_ids", "attention_mask", "position_ids", "logits_to_keep")
 # Not numpy's types: it has no bfloat16. The numbers are those of ``onnx.TensorProto``.
@@ -74,7 +77,7 @@ class Graph:
 
     def release(self) -> None:
         """Let go of the network's weights; what can be told of it stays."""
-        self._network.to("meta")
+        self._network.to("meta").tie_weights()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 

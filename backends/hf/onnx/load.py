@@ -1,15 +1,15 @@
 """From a network to the graph that runs in its place: exported once, checked, opened, compared."""
 
+import importlib
 from collections.abc import Iterator, Sequence
 from functools import partial
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import onnx
 import onnxruntime
-import onnxscript
 import torch
-import transformers
 
 from backends import cache
 from backends.base import BackendError, Progress
@@ -19,8 +19,7 @@ from backends.hf.causal import CausalRows
 from backends.hf.kinds import CPU_SLOTS, GPU_SLOTS, RowsChoice, divisible, limits, plain_cache
 from backends.hf.network import Checkpoint
 from backends.hf.onnx import providers, refused
-from backends.hf.onnx.export import GRAPH, WEIGHTS, export
-from backends.hf.onnx.graph import Graph
+from backends.hf.onnx.graph import GRAPH, WEIGHTS, Graph
 from repl.messages import ModelSpec
 from repl.paths import cache_dir
 
@@ -28,7 +27,7 @@ REVISION = 1
 """Of the way a graph is made here; a new one leaves the old graphs unused."""
 _CONTEXT = 4096
 """Tokens, for a network that sets no limit."""
-_PACKAGES = (transformers, torch, onnx, onnxscript, onnxruntime)
+_PACKAGES = ("transformers", "torch", "onnx", "onnxscript", "onnxruntime")
 
 
 def replace(
@@ -70,8 +69,9 @@ def _exported(checkpoint: Checkpoint, network: Any, progress: Progress) -> tuple
 
     def convert(folder: Path) -> None:
         made.append(folder)
+        exporter = importlib.import_module("backends.hf.onnx.export")  # takes seconds, and is seldom needed
         try:
-            export(network, folder)
+            exporter.export(network, folder)
         except Exception as error:
             if is_out_of_memory(error) or isinstance(error, OSError):
                 raise
@@ -120,8 +120,16 @@ def _key(checkpoint: Checkpoint, network: Any) -> str:
         str(network.dtype),
         network.device.type,
         str(network.config._attn_implementation),
-        *(f"{package.__name__} {package.__version__}" for package in _PACKAGES),
+        *(f"{package} {_version(package)}" for package in _PACKAGES),
     )
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        # ONNX Runtime comes in packages of several names.
+        return str(importlib.import_module(package).__version__)
 
 
 def _inputs(folder: Path) -> dict[str, list[int]]:

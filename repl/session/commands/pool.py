@@ -38,9 +38,16 @@ def _replica_table(session: "Session") -> Table:
     errors = tuple(
         f"{s.name}: {s.error.message}. {s.error.hint}".rstrip(" .") for s in session.status() if s.error
     )
+    # Replicas of one model mostly have the same to say.
+    told = {
+        f"{s.model}: {note}": None
+        for s in session.status()
+        if s.capabilities
+        for note in s.capabilities.notes
+    }
     waiting = f"{session.coordinator.queued()} queued"
     columns = ("replica", "device", "state", "running", "tok/s", "memory", "restarts", "pid")
-    return Table(f"replicas, {waiting}", columns, rows, errors)
+    return Table(f"replicas, {waiting}", columns, rows, (*errors, *told))
 
 
 def _replica_row(status: ReplicaStatus) -> tuple[str, ...]:
