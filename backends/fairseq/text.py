@@ -50,6 +50,7 @@ class Codec:
         if bpe is None and remove is None:
             remove = marks(target.symbols)
         self._remove = None if bpe is not None or remove == "none" else remove
+        self._symbols: list[str] = target.symbols
         self.pieces = [self._piece(symbol) for symbol in target.symbols]
         self.fingerprint = fingerprint.vocabulary(self.pieces)
         self.eos: int = target.eos()
@@ -74,13 +75,11 @@ class Codec:
 
         ``known`` has words to put in the place of the unknown symbol, by its place among the tokens.
         """
-        if not known:
-            text: str = self._target.string(list(tokens), extra_symbols_to_ignore=self._silent)
-            return text
-        symbols = [known.get(place, self._target[token]) for place, token in enumerate(tokens)]
-        return " ".join(
-            word for word, token in zip(symbols, tokens, strict=True) if token not in self._silent
-        )
+        symbols, silent = self._symbols, self._silent
+        if not known:  # each token of an answer that is shown comes this way
+            return " ".join([symbols[token] for token in tokens if token not in silent])
+        words = [known.get(place, symbols[token]) for place, token in enumerate(tokens)]
+        return " ".join(word for word, token in zip(words, tokens, strict=True) if token not in silent)
 
     def text(self, tokens: Sequence[int], known: Known = _NOTHING) -> str:
         """Without subword marks and detokenised, as in fairseq's ``D-`` lines; ``known`` as for ``raw``."""
