@@ -85,6 +85,18 @@ def wordpiece():
     return wrap(tok)
 
 
+def suffix():
+    """As GPT-1 and FSMT have it: byte pairs with a mark at the end of words."""
+    tok = Tokenizer(models.BPE(unk_token="<unk>", end_of_word_suffix="</w>"))
+    tok.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tok.decoder = decoders.BPEDecoder(suffix="</w>")
+    trainer = trainers.BpeTrainer(
+        vocab_size=400, special_tokens=SPECIAL, end_of_word_suffix="</w>", show_progress=False
+    )
+    tok.train_from_iterator(TEXT * 20, trainer)
+    return wrap(tok)
+
+
 def wrap(tok, **kwargs):
     """The fast tokenizer transformers would load."""
     return transformers.PreTrainedTokenizerFast(

@@ -93,8 +93,46 @@ def test_log_probabilities_are_those_of_output_logits(kind, engine, network, tok
         assert [lp for _, lp, _ in step.top] == pytest.approx(best.values.tolist(), abs=1e-4)
 
 
+PENALTIES = {"repetition_penalty": 1.3, "no_repeat_ngram": 3, "min_new": 6, "unkpen": 2.0}
+
+
+def test_every_penalty_equals_generate(kind, engine, network, tokenizer):
+    expected = reference(
+        network(kind),
+        tokenizer(PROMPTS[1])["input_ids"],
+        repetition_penalty=1.3,
+        no_repeat_ngram_size=3,
+        min_new_tokens=6,
+        sequence_bias=[[[3], -2.0]],
+    )
+    heard = run(engine(kind), *(request(i, PROMPTS[1], **PENALTIES) for i in range(2)), gap=3)
+    assert [one.tokens for one in heard] == expected * 2
+
+
+def test_what_is_drawn_from_is_what_generate_draws_from(kind, engine, network, tokenizer):
+    """With a penalty and every warper."""
+    warped = {"temperature": 0.8, "top_k": 60, "top_p": 0.95, "min_p": 0.01, "typical_p": 0.98}
+    settings = {"repetition_penalty": 1.2, **warped}
+    out = network(kind).generate(
+        **_inputs(tokenizer(PROMPTS[0])["input_ids"]),
+        max_new_tokens=2,
+        num_beams=1,
+        do_sample=True,
+        output_scores=True,
+        return_dict_in_generate=True,
+        **settings,
+    )
+    expected = out.scores[0][0].log_softmax(-1)
+    sampled = [request(i, PROMPTS[0], max_new=2, seed=i, **settings) for i in range(4)]
+    firsts = [one.steps[0] for one in run(engine(kind), *sampled)]
+    assert [one.proc_lp for one in firsts] == pytest.approx(
+        [expected[one.token].item() for one in firsts], abs=1e-3
+    )
+
+
 def test_the_matrix_covers_what_is_promised():
-    assert {"gpt2", "llama", "qwen3", "bloom", "mistral-window"} <= set(CAUSAL)
+    decoders = {"gpt2", "opt", "gpt-neox", "bloom", "llama", "qwen3", "mistral-window", "gemma2", "phi3"}
+    assert decoders | {"qwen3-moe", "deepseek-mla"} <= set(CAUSAL)
     assert "mamba" in RECURRENT and {"t5", "marian", "bart"} <= set(SEQ2SEQ)
 
 

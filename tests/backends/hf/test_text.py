@@ -19,6 +19,7 @@ TOKENIZERS = {
     "byte-fallback": support.byte_fallback,
     "metaspace": support.metaspace,
     "wordpiece": support.wordpiece,
+    "suffix": support.suffix,
 }
 codecs = {}
 ADVERSARIAL = st.one_of(
@@ -60,9 +61,13 @@ def test_an_answer_continues_its_prompt(codec, prompt, answer):
 
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
-def test_any_tokens_at_all_for_byte_level(data):
-    codec = codecs.setdefault("byte-level", Codec(support.byte_level()))
-    tokens = data.draw(st.lists(st.integers(0, len(codec.pieces) - 1), max_size=40))
+def test_any_tokens_at_all(codec, data):
+    known = range(len(codec.pieces))
+    if codec is codecs.get("byte-fallback"):  # whose decoder takes back a character when a bad byte follows
+        known = [
+            token for token in known if not codec.tokenizer.convert_ids_to_tokens(token).startswith("<0x")
+        ]
+    tokens = data.draw(st.lists(st.sampled_from(known), max_size=40))
     assert streamed(codec, tokens) == codec.decode(tokens)
 
 
@@ -92,7 +97,7 @@ def test_pieces_of_each_scheme(codec):
     text = "the cat writes"
     tokens = codec.tokenizer(text, add_special_tokens=False)["input_ids"]
     joined = b"".join(codec.piece(token) for token in tokens).decode()
-    assert joined.removeprefix(" ") == text
+    assert joined.removeprefix(" ").removesuffix(" ") == text
     assert codec.piece(codec.tokenizer.eos_token_id) == b"</s>" or joined.startswith(" ")
     assert codec.piece(len(codec.pieces) + 5) == b""
 
