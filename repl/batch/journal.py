@@ -115,7 +115,10 @@ class Journal:
                 ) from None
 
     def header(self) -> Header | None:
-        """Of the run it tells of: None in a new file, and in one whose creation was cut short."""
+        """Of the run it tells of: None in a new file, and in one whose creation was cut short.
+
+        Raises ``BatchError`` where it is something else.
+        """
         line, end, _ = os.pread(self._fd, os.fstat(self._fd).st_size, 0).partition(b"\n")
         if not end:
             return None

@@ -30,7 +30,7 @@ def help_seconds() -> float:
 
 
 def paint_seconds(command: list[str]) -> float:
-    """From the start of a program until its name is on the screen."""
+    """From its start until its name is on the screen; raises ``RuntimeError`` if that does not come."""
     with Terminal(command, (120, 36)) as terminal:
         painted = terminal.read_until(MARK, 20.0)
         if painted is None:

@@ -68,7 +68,7 @@ def settings(top: dict[str, Item]) -> dict[str, Any]:
 
 
 def config(root: Item, path: Path) -> Config:
-    """The checked configuration of a file."""
+    """The checked configuration of a file; ``ConfigError`` names line and key of the first mistake."""
     top = root.mapping(TOP)
     if "models" not in top:
         raise ConfigError(f"{root.place}: there is no 'models:': it must name at least one")

@@ -34,7 +34,10 @@ Scalar = str | int | float | bool | None
 
 @dataclass(frozen=True)
 class Item:
-    """One value of a file, with where it stands and the keys that lead to it."""
+    """One value of a file, with where it stands and the keys that lead to it.
+
+    What reads it as something it is not raises ``ConfigError``.
+    """
 
     kind: Literal["scalar", "list", "mapping"]
     place: str

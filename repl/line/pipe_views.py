@@ -41,7 +41,7 @@ class PipeView:
         self.models.add(exchange.model)
 
     def end(self, exchange: Exchange) -> None:
-        """Count."""
+        """Count how it went."""
         del self._lines[exchange]
         self.failed += exchange.state in ("failed", "lost")
         self.answered += exchange.state == "finished"
@@ -57,7 +57,7 @@ class PipeView:
 
 
 class TextView(PipeView):
-    """Bare answers; everything else goes to standard error."""
+    """Bare answers and figures; everything else goes to standard error."""
 
     def __init__(self, outlet: Outlet, *, terminal: bool) -> None:
         super().__init__(outlet)
@@ -139,7 +139,7 @@ class JsonView(PipeView):
         self.outlet.write(encode.line(encode.asked(exchange, self._lines[exchange])))
 
     def event(self, exchange: Exchange, event: Event) -> None:
-        """The others."""
+        """Any later event."""
         self.outlet.write(encode.line(encode.of(exchange, event)))
 
     def show(self, output: Output) -> None:

@@ -66,7 +66,7 @@ def answered(exchange: "Exchange") -> Answered:
 async def show_diff(
     session: "Session", ui: FrontEnd, words: Sequence[str], *, by_words: bool = False
 ) -> None:
-    """Show how the named answers, or those of the last line, differ."""
+    """Show how the named answers, or those of the last line, differ; raises ``InputError``."""
     exchanges = await chosen_or_last(session, words)
     if len(exchanges) < 2:
         raise InputError(

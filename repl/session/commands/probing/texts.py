@@ -220,7 +220,7 @@ async def read_lines(name: str) -> list[Line]:
 
 
 def json_object(name: str, line: Line) -> dict[str, Any] | None:
-    """The object a line of JSON holds; None where the line is no JSON object at all."""
+    """The object a line of JSON holds; None where it is none, ``InputError`` where it is a broken one."""
     if not line.text.lstrip().startswith("{"):
         return None
     try:
