@@ -1,14 +1,9 @@
-"""Asking, streaming, stopping and leaving, over a pool that the test plays."""
-
-from pathlib import Path
+"""Asking and what is shown of the answers, over a pool that the test plays."""
 
 import pytest
-from textual.geometry import Size
 
 from repl.session.frontend import Notice
-from repl.tui.app import ReplApp
 from repl.tui.helpscreen import HelpView
-from repl.tui.remembered import Remembered
 from tests.tui.support import Desk, line_with, wait_until
 
 HOSTILE = "\x1b]52;c;QUJD\x07\x1b[31m[b]bold[/b][/foo][@click=app.quit]x[/]\u202egnp\x9b0m"
@@ -59,17 +54,6 @@ async def test_what_was_cut_off_a_prompt_is_noted_under_the_answer() -> None:
         assert "note: not in the dictionary: long" in desk.lines("early")
 
 
-@pytest.mark.parametrize("way", ["ctrl+c", "escape", "/stop"])
-async def test_an_answer_that_is_slow_to_stop_is_marked_at_once(way: str) -> None:
-    async with Desk("early").running() as desk:
-        (early,) = await desk.ask("go")
-        early.start().say("one ")
-        desk.pool.deaf = True
-        await (desk.command(way) if way.startswith("/") else desk.pilot.press(way))
-        await desk.until(lambda: line_with(desk.lines("early"), "#1") == "◐ stopping · #1")
-        desk.pool.deaf = False
-
-
 async def test_what_the_session_says_after_the_screen_is_gone_is_handed_over() -> None:
     desk = Desk("early")
     async with desk.app.run_test() as pilot:
@@ -80,51 +64,6 @@ async def test_what_the_session_says_after_the_screen_is_gone_is_handed_over() -
     assert await desk.app.close() == [notice]
 
 
-async def test_a_theme_that_is_not_there_is_told_and_replaced() -> None:
-    desk = Desk("early")
-    desk.app = ReplApp(desk.config, desk._open, "drak")
-    async with desk.running():
-        assert desk.app.theme == "dark"
-        await desk.until(lambda: any("there is no theme 'drak'" in row for row in desk.drawn()))
-        assert any("did you mean dark?" in row for row in desk.drawn())
-
-
-async def test_ctrl_c_stops_what_runs_then_clears_then_says_how_to_leave() -> None:
-    async with Desk().running() as desk:
-        early, late = await desk.ask("go")
-        early.start().say("one ")
-        desk.app.prompt.fill("half a line")
-        await desk.pilot.press("ctrl+c")
-        assert early.exchange.finish == late.exchange.finish == "user"
-        await desk.until(lambda: line_with(desk.lines("early"), "■ stopped · 1 tok"))
-        assert desk.app.prompt.text == "half a line"
-        await desk.pilot.press("ctrl+c")
-        assert desk.app.prompt.text == ""
-        await desk.pilot.press("ctrl+c")
-        await desk.until(lambda: any("Ctrl+D or /quit leaves" in row for row in desk.drawn()))
-        assert desk.app.is_running
-
-
-async def test_escape_stops_the_answer_of_the_focused_pane_only() -> None:
-    async with Desk().running() as desk:
-        early, late = await desk.ask("go")
-        early.start().say("one ")
-        late.start().say("one ")
-        await desk.pilot.press("alt+2", "escape")
-        assert late.exchange.finish == "user"
-        assert not early.exchange.done
-        await desk.pilot.press("escape")
-        assert desk.app.prompt.has_focus
-        assert not early.exchange.done
-
-
-async def test_escape_in_the_prompt_stops_all_while_no_pane_was_chosen() -> None:
-    async with Desk().running() as desk:
-        early, late = await desk.ask("go")
-        await desk.pilot.press("escape")
-        assert early.exchange.finish == late.exchange.finish == "user"
-
-
 async def test_retry_asks_again_in_the_same_panes() -> None:
     async with Desk().running() as desk:
         for answering in await desk.ask("once more"):
@@ -132,25 +71,6 @@ async def test_retry_asks_again_in_the_same_panes() -> None:
         await desk.command("/retry")
         await desk.until(lambda: len(desk.pool.tickets) == 4)
         assert desk.lines("early").count("> once more") == 2
-
-
-@pytest.mark.parametrize("keys", [["ctrl+d"], ["ctrl+q"], ["alt+1", "ctrl+d"]])
-async def test_leaving_asks_nothing_and_stops_what_runs(keys: list[str]) -> None:
-    desk = Desk()
-    async with desk.running():
-        early, _ = await desk.ask("go")
-        early.start().say("one ")
-        await desk.pilot.press(*keys)
-    assert desk.app.return_code == 0
-    assert early.exchange.finish == "closing"
-
-
-async def test_ctrl_d_does_not_leave_while_something_is_typed() -> None:
-    async with Desk().running() as desk:
-        desk.app.prompt.fill("text")
-        await desk.pilot.press("home", "ctrl+d")
-        assert desk.app.prompt.text == "ext"
-        assert desk.app.is_running
 
 
 async def test_hostile_text_is_shown_as_glyphs_and_never_read_as_markup() -> None:
@@ -264,101 +184,3 @@ async def test_errors_stay_in_the_drawer_until_dismissed_or_the_next_line() -> N
         await desk.until(lambda: desk.app.drawer.display)
         await desk.ask("hello")
         assert not desk.app.drawer.display
-
-
-async def test_themes_change_by_command() -> None:
-    async with Desk().running() as desk:
-        assert desk.app.theme == "dark"
-        await desk.command("/theme light")
-        await desk.until(lambda: desk.app.theme == "light")
-        await desk.command("/theme nord")
-        await desk.until(lambda: desk.app.theme == "nord")
-        await desk.command("/theme nrod")
-        await desk.until(lambda: desk.app.drawer.display)
-        assert desk.app.theme == "nord"
-
-
-async def test_a_chosen_theme_is_there_in_the_next_sitting(tmp_path: Path) -> None:
-    remembered = Remembered(tmp_path / "new" / "app.json")
-    assert remembered.theme is None
-    desk = Desk()
-    desk.app = ReplApp(desk.config, desk._open, remembered.theme, remembered=remembered)
-    async with desk.running():
-        await desk.command("/theme light")
-        await desk.until(lambda: desk.app.theme == "light")
-    assert Remembered(tmp_path / "new" / "app.json").theme == "light"
-    (tmp_path / "new" / "app.json").write_text("[1")
-    assert remembered.theme is None
-
-
-async def test_a_theme_that_cannot_be_remembered_holds_for_the_sitting(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    desk = Desk()
-    desk.app = ReplApp(desk.config, desk._open, remembered=Remembered(tmp_path / "file" / "app.json"))
-    async with desk.running():
-        await desk.command("/theme light")
-        await desk.until(lambda: any("the theme cannot be remembered" in row for row in desk.drawn()))
-        assert desk.app.theme == "light"
-
-
-SIZES = [(80, 24), (20, 5), (1, 1), (3, 40), (200, 2), (100, 30)]
-
-
-@pytest.mark.parametrize("models", [1, 3, 8])
-async def test_no_size_is_too_small(models: int) -> None:
-    names = [f"m{n}" for n in range(models)]
-    async with Desk(*names).running() as desk:
-        asked = await desk.ask("漢字 and\ttabs " * 8)
-        for width, height in SIZES:
-            await desk.pilot.resize_terminal(width, height)
-            for answering in asked:
-                answering.say("word ") if answering.texts else answering.start().say("word ")
-            await desk.pilot.press("slash", "h", "ctrl+u", "pageup", "pagedown")
-            await desk.until(lambda size=(width, height): desk.app.size == Size(*size))
-            assert len(desk.drawn()) == height
-        desk.app.drawer.close()
-        await desk.until(lambda: all(pane.display for pane in desk.app.panes.all))
-        assert "word " * len(SIZES) in desk.lines("m0")
-
-
-async def test_the_header_speaks_of_panes_without_room_as_long_as_there_are_any() -> None:
-    async with Desk(*(f"m{n}" for n in range(24))).running(100, 14) as desk:
-        await desk.until(lambda: "9 panes not shown: F6" in desk.drawn()[0])
-        await desk.pilot.press("f2")
-        await desk.until(lambda: "not shown" not in desk.drawn()[0])
-        await desk.pilot.press("f2")
-        await desk.until(lambda: "9 panes not shown: F6" in desk.drawn()[0])
-        await desk.pilot.resize_terminal(100, 40)
-        await desk.until(lambda: "not shown" not in desk.drawn()[0])
-
-
-async def test_zoom_shows_one_pane_alone_and_all_again() -> None:
-    async with Desk("a", "b", "c").running() as desk:
-        await desk.pilot.press("alt+2", "f2")
-        assert [pane.display for pane in desk.app.panes.all] == [False, True, False]
-        await desk.pilot.press("f2")
-        assert all(pane.display for pane in desk.app.panes.all)
-
-
-async def test_panes_without_room_come_by_the_keys_that_go_to_them() -> None:
-    async with Desk(*"abcdefgh").running(40, 12) as desk:
-        assert desk.app.panes.hidden
-        for _ in range(8):
-            await desk.pilot.press("f6")
-            await desk.pilot.pause()
-        await desk.until(lambda: desk.app.focused is desk.pane("h"))
-        assert desk.pane("h").display
-        await desk.pilot.press("enter")
-        await desk.until(lambda: desk.app.prompt.has_focus)
-
-
-async def test_compare_decides_which_panes_there_are() -> None:
-    async with Desk("a", "b", "c").running() as desk:
-        for answering in await desk.ask("hello"):
-            answering.start().say("hi").finish()
-        await desk.command("/compare c a")
-        await desk.until(lambda: desk.app.panes.order == ["c", "a"])
-        assert [pane.model for pane in desk.app.panes.query("Pane").results() if pane.display] == ["c", "a"]
-        await desk.command("/compare all")
-        await desk.until(lambda: len(desk.app.panes.order) == 3)
-        assert "hi" in desk.lines("b")
