@@ -5,8 +5,6 @@ from textual.geometry import Size
 
 from tests.tui.support import Desk
 
-HOSTILE = "\x1b]52;c;QUJD\x07\x1b[31m[b]bold[/b][/foo][@click=app.quit]x[/]\u202egnp\x9b0m"
-MADE_SAFE = "␛]52;c;QUJD␇␛[31m[b]bold[/b][/foo][@click=app.quit]x[/]⟨202E⟩gnp⟨9B⟩0m"
 
 SIZES = [(80, 24), (20, 5), (1, 1), (3, 40), (200, 2), (100, 30)]
 

@@ -4,9 +4,6 @@ import pytest
 
 from tests.tui.support import Desk, line_with
 
-HOSTILE = "\x1b]52;c;QUJD\x07\x1b[31m[b]bold[/b][/foo][@click=app.quit]x[/]\u202egnp\x9b0m"
-MADE_SAFE = "␛]52;c;QUJD␇␛[31m[b]bold[/b][/foo][@click=app.quit]x[/]⟨202E⟩gnp⟨9B⟩0m"
-
 
 @pytest.mark.parametrize("way", ["ctrl+c", "escape", "/stop"])
 async def test_an_answer_that_is_slow_to_stop_is_marked_at_once(way: str) -> None:

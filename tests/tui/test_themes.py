@@ -6,9 +6,6 @@ from repl.tui.app import ReplApp
 from repl.tui.remembered import Remembered
 from tests.tui.support import Desk
 
-HOSTILE = "\x1b]52;c;QUJD\x07\x1b[31m[b]bold[/b][/foo][@click=app.quit]x[/]\u202egnp\x9b0m"
-MADE_SAFE = "␛]52;c;QUJD␇␛[31m[b]bold[/b][/foo][@click=app.quit]x[/]⟨202E⟩gnp⟨9B⟩0m"
-
 
 async def test_a_theme_that_is_not_there_is_told_and_replaced() -> None:
     desk = Desk("early")
