@@ -5,7 +5,6 @@ from textual.geometry import Size
 
 from tests.tui.support import Desk
 
-
 SIZES = [(80, 24), (20, 5), (1, 1), (3, 40), (200, 2), (100, 30)]
 
 
