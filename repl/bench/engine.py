@@ -1,9 +1,11 @@
 """The Hugging Face engine against what transformers offers: one stream, many at once, a second turn.
 
-And against itself: what it costs to tell the alternatives at each token.
+And against itself: what it costs to tell the alternatives at each token, what reading long prompts in parts
+is worth to a short one, what a second replica is.
 
 All sides run the embedded causal LM in a process of their own, with one thread on the same core, in turn.
-Figures are per second of processor time, so that other work on the machine does not count.
+Figures are per second of processor time, so that other work on the machine does not count; but two replicas
+run beside each other, and are measured by the clock.
 """
 
 import importlib.util
@@ -11,6 +13,8 @@ from collections.abc import Sequence
 
 import msgspec
 
+from repl import eventloop
+from repl.bench import engine_gpu, replicas
 from repl.bench.alone import Alone, Job
 from repl.bench.report import Figure, Report
 from repl.bench.rounds import cores, demo_lm
@@ -22,6 +26,8 @@ MIXED = (8, 16, 32, 160)
 TURN_TOKENS = 32
 TOP = 5
 """Alternatives told at each token."""
+PART, WHOLE = 64, 1 << 20
+"""Prompt tokens read in one step."""
 CONTEXT = (
     "The with statement is used to wrap the execution of a block with methods of a context manager. " * 15
 )
@@ -89,6 +95,51 @@ def alternatives(rounds: int, streams: int) -> Figure:
     return Figure.compare(name, "tokens/s", ours, "without", peers, 0.95)
 
 
+def continuous(rounds: int, streams: int) -> Figure:
+    """``streams`` requests of equal length, against transformers' own continuous batching."""
+    peer = "transformers' continuous batching"
+    module = "repl.bench.peers.continuous"
+    return _against(
+        rounds, f"{streams} streams", _prompts(streams), streams, peer=peer, module=module, bar=1.0
+    )
+
+
+def under_load(rounds: int) -> Figure:
+    """The first token of a short prompt behind a long one, beside 15 streams: read in parts, and whole."""
+    job = Job(
+        model=demo_lm(slots=len(_prompts(15)) + 2),
+        prompts=[*_prompts(15), CONTEXT, "A list is"],
+        params=Params(max_new=TOKENS, min_new=TOKENS),
+        cores=cores()[-1:],
+    )
+    ours, peers = [], []
+    with (
+        Alone(_reading(job, PART), "repl.bench.peers.pressed") as own,
+        Alone(_reading(job, WHOLE), "repl.bench.peers.pressed") as other,
+    ):
+        for turn in range(rounds + 1):
+            rate, peer_rate = own.round().cpu_rate, other.round().cpu_rate
+            if turn:  # the first warms both up
+                ours.append(rate)
+                peers.append(peer_rate)
+    return Figure.compare("first token under load", "first tokens/s", ours, "prompts read whole", peers, 1.5)
+
+
+def _reading(job: Job, tokens: int) -> Job:
+    """With prompts read in parts of ``tokens``."""
+    model = msgspec.structs.replace(job.model, options={"prefill_tokens": tokens})
+    return msgspec.structs.replace(job, model=model)
+
+
+def costs(figures: Sequence[Figure]) -> list[str]:
+    """Processor time for each token, of the figures that are tokens in a second of it."""
+    return [
+        f"{f.name}: {1e3 / f.ours:.3g} ms of processor time a token; {f.peer}: {1e3 / f.peers:.3g} ms"
+        for f in figures
+        if f.unit == "tokens/s" and f.peers
+    ]
+
+
 def _prompts(count: int) -> list[str]:
     return [f"The value {i} of the" for i in range(count)]
 
@@ -100,11 +151,12 @@ def _against(
     slots: int,
     *,
     peer: str,
-    together: int,
+    together: int = 1,
     bar: float,
     lengths: Sequence[int] = (),
+    module: str = "repl.bench.peers.generate",
 ) -> Figure:
-    """The engine with ``slots`` beside ``generate`` with ``together`` prompts at a time."""
+    """The engine with ``slots`` beside a peer, which takes ``together`` prompts at a time."""
     job = Job(
         model=demo_lm(slots=slots),
         prompts=list(prompts),
@@ -114,7 +166,7 @@ def _against(
         together=together,
     )
     ours, peers = [], []
-    with Alone(job) as own, Alone(job, "repl.bench.peers.generate") as other:
+    with Alone(job) as own, Alone(job, module) as other:
         for turn in range(rounds + 1):
             rate, peer_rate = own.round().cpu_rate, other.round().cpu_rate
             if turn:  # the first warms both up
@@ -131,13 +183,20 @@ def run(*, quick: bool = False) -> Report:
     if importlib.util.find_spec("transformers") is None:
         return Report(bench="engine", about=about, skipped="transformers is not installed")
     rounds = 2 if quick else 5
-    figures = (
+    figures = [
         one_stream(rounds),
         *at_once(rounds, 16),
+        continuous(rounds, 16),
         *at_once(rounds, 64),
+        continuous(rounds, 64),
         mixed(rounds, 16),
         second_turn(rounds),
+        under_load(rounds),
         alternatives(rounds, 1),
         alternatives(rounds, 16),
-    )
-    return Report(bench="engine", about=about, figures=figures)
+    ]
+    notes = costs(figures)
+    if len(cores()) > 1:
+        figures.append(eventloop.run(replicas.measure(rounds)))
+    figures += engine_gpu.figures(rounds)
+    return Report(bench="engine", about=about, figures=tuple(figures), notes=tuple(notes))

@@ -24,7 +24,8 @@ def main() -> None:
         os.sched_setaffinity(0, job.cores)
     torch.set_num_threads(job.threads)
     tokenizer = AutoTokenizer.from_pretrained(job.model.path, padding_side="left")
-    model = AutoModelForCausalLM.from_pretrained(job.model.path, dtype=torch.float32).to(job.device).eval()
+    dtype = torch.float32 if job.model.dtype == "auto" else getattr(torch, job.model.dtype)
+    model = AutoModelForCausalLM.from_pretrained(job.model.path, dtype=dtype).to(job.device).eval()
     size = job.together
     asked = job.each()
     batches = [asked[i : i + size] for i in range(0, len(asked), size)]
