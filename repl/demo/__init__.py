@@ -12,6 +12,8 @@ MODELS: dict[str, str] = {
     "lm-late": "the same run as lm-early, at its end",
     "num2digits": "fairseq translation model: English number words to digits",
     "numlm": "fairseq language model: number words, 'is', and their digits",
+    "numcloze": "Hugging Face masked LM on the lines of numlm: fills their gaps",
+    "numkind": "Hugging Face classifier: how large a spelled number is, or that it is none",
 }
 
 

@@ -2,11 +2,13 @@
 
 The language models are measured by their loss on docstrings of modules that were held out of the training,
 the fairseq models by exact match on held-out numbers and on small and round ones, decoded by fairseq's
-own generator. No generating code of this package takes part, so that its figures can be held against these.
+own generator, the encoders by what they say of held-out numbers. No code of this package that answers takes
+part, so that its figures can be held against these.
 """
 
 import argparse
 import math
+import random
 from argparse import Namespace
 from collections import defaultdict
 from collections.abc import Sequence
@@ -28,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     names = parser.parse_args(arguments).names
     for name in names or MODELS:
         model_path(name)
-        figures = measure_lm(name) if name.startswith("lm-") else measure_numbers(name)
+        figures = MEASURES.get(name, measure_numbers)(name)
         print(f"{name}: " + ", ".join(f"{key} {value}" for key, value in figures.items()), flush=True)
 
 
@@ -78,6 +80,77 @@ def measure_numbers(name: str) -> dict[str, str]:
         )
         figures[title] = f"{right}/{len(answers)}"
     return figures
+
+
+def measure_cloze(name: str) -> dict[str, str]:
+    """Share of held-out lines in which the masked model restores one word, the first digit, all digits."""
+    import torch
+    from transformers import AutoModelForMaskedLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(model_path(name))
+    model = AutoModelForMaskedLM.from_pretrained(model_path(name), dtype=torch.float32).eval()
+    lines = [number_words.sentence(number).split() for number in number_words.split().test]
+    gaps = {
+        "each word": [(line, [at]) for line in lines for at in range(line.index("is"))],
+        "each digit": [(line, [at]) for line in lines for at in range(line.index("is") + 1, len(line))],
+        "all digits": [(line, list(range(line.index("is") + 1, len(line)))) for line in lines],
+    }
+    figures = {}
+    for title, asked in gaps.items():
+        right = 0
+        for start in range(0, len(asked), _BATCH):
+            part = asked[start : start + _BATCH]
+            texts = [
+                " ".join(tokenizer.mask_token if at in hidden else word for at, word in enumerate(line))
+                for line, hidden in part
+            ]
+            batch = tokenizer(texts, padding=True, return_tensors="pt")
+            with torch.no_grad():
+                best = model(**batch).logits.argmax(-1)
+            for row, (line, hidden) in enumerate(part):
+                wanted = tokenizer.convert_tokens_to_ids([line[at] for at in hidden])
+                right += [int(best[row, at + 1]) for at in hidden] == wanted
+        figures[title] = f"{right}/{len(asked)}"
+    return figures
+
+
+def measure_kind(name: str) -> dict[str, str]:
+    """Share of held-out, small and spoiled numbers that the classifier knows for what they are."""
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(model_path(name))
+    model = AutoModelForSequenceClassification.from_pretrained(model_path(name), dtype=torch.float32).eval()
+    rng, known = random.Random(1), number_words.spellings()
+    held_out, small = number_words.split().test, range(1000)
+    spelled = {"held-out": held_out, "0 to 999": small}
+    sets = {
+        title: [(number_words.to_words(n), number_words.kind(n)) for n in numbers]
+        for title, numbers in spelled.items()
+    }
+    for title, numbers in spelled.items():
+        texts = [number_words.spoiled(number_words.to_words(n), rng, known) for n in numbers]
+        sets[f"{title}, spoiled"] = [(text, number_words.KINDS[-1]) for text in texts]
+    figures = {}
+    for title, examples in sets.items():
+        right = 0
+        for start in range(0, len(examples), _BATCH):
+            part = examples[start : start + _BATCH]
+            batch = tokenizer([text for text, _ in part], padding=True, return_tensors="pt")
+            with torch.no_grad():
+                best = model(**batch).logits.argmax(-1).tolist()
+            right += sum(model.config.id2label[at] == kind for at, (_, kind) in zip(best, part, strict=True))
+        figures[title] = f"{right}/{len(examples)}"
+    return figures
+
+
+MEASURES = {
+    "lm-early": measure_lm,
+    "lm-late": measure_lm,
+    "numcloze": measure_cloze,
+    "numkind": measure_kind,
+}
+"""The others are measured by ``measure_numbers``."""
 
 
 class _Decoder:

@@ -111,6 +111,36 @@ def _spellings(numbers: Iterable[int], example: Callable[[int, str], _T], both: 
     return [example(number, "" if both and place % 3 == 2 else "and") for place, number in enumerate(numbers)]
 
 
+KINDS = ("below a hundred", "hundreds", "thousands", "no number")
+
+
+def kind(number: int) -> str:
+    """Which of `KINDS` a number is."""
+    return KINDS[0] if number < 100 else KINDS[1] if number < 1000 else KINDS[2]
+
+
+def spellings() -> frozenset[str]:
+    """Every number in both spellings."""
+    return frozenset(to_words(number, joiner) for number in range(LIMIT) for joiner in ("and", ""))
+
+
+def spoiled(text: str, rng: random.Random, known: frozenset[str]) -> str:
+    """`text` with words swapped, dropped, doubled or replaced until it spells no number."""
+    words = text.split()
+    while " ".join(words) in known:
+        at = rng.randrange(len(words))
+        match rng.randrange(4):
+            case 0:
+                rng.shuffle(words)
+            case 1 if len(words) > 1:
+                del words[at]
+            case 2:
+                words.insert(at, words[at])
+            case _:
+                words[at] = rng.choice([*_ONES, *_TENS, "hundred", "thousand", "and"])
+    return " ".join(words)
+
+
 def _below_thousand(number: int, joiner: str) -> list[str]:
     if number < 20:
         return [_ONES[number]]

@@ -1,4 +1,4 @@
-"""Build the demo models again: `python -m repl.demo.train [lm|num2digits|numlm|all] [--output DIR]`.
+"""Build the demo models again: `python -m repl.demo.train [lm|num2digits|numlm|numcloze|numkind|all]`.
 
 Seeds are fixed and one thread computes, so that the same versions of Python and torch on the same kind of
 processor give the same weights; elsewhere they differ a little and are as good. `README.md` says how
@@ -10,11 +10,13 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+RUNS = ("lm", "num2digits", "numlm", "numcloze", "numkind")
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the command line and train what it names."""
     parser = argparse.ArgumentParser(prog="python -m repl.demo.train", description="Train the demo models.")
-    parser.add_argument("which", nargs="?", choices=["lm", "num2digits", "numlm", "all"], default="all")
+    parser.add_argument("which", nargs="?", choices=[*RUNS, "all"], default="all")
     parser.add_argument(
         "--output",
         type=Path,
@@ -24,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, help="train for so many updates only, to try the command")
     options = parser.parse_args(arguments)
     os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported: one thread sums in one order
-    for name in ("lm", "num2digits", "numlm"):
+    for name in RUNS:
         if options.which in (name, "all"):
             _train(name, options.output, options.steps)
 
@@ -35,6 +37,11 @@ def _train(name: str, output: Path, steps: int | None) -> None:
 
         plan = Plan() if steps is None else Plan(steps=steps, early=min(steps, Plan().early))
         train_lm(output / "lm-early", output / "lm-late", plan)
+    elif name in ("numcloze", "numkind"):
+        from repl.demo import train_encoders
+
+        teach = train_encoders.train_numcloze if name == "numcloze" else train_encoders.train_numkind
+        teach(output / name, steps)
     else:
         from repl.demo import train_fairseq
 

@@ -84,7 +84,7 @@ def comparison(readings: Sequence[Reading], width: int) -> list[Row]:
     openings = {reading.opening for reading in readings}
     if len(openings) > 1:
         return table(heading, body, right=right, width=width)
-    said = wrapped(f"opening: {openings.pop()}", "muted", width) if openings else []
+    said = wrapped(f"opening · {openings.pop()}", "muted", width) if openings else []
     return [*table(heading[:-1], [line[:-1] for line in body], right=right, width=width), *said]
 
 

@@ -85,11 +85,12 @@ def _row(node: Node, parent: Node | None, lead: str, width: int) -> Row:
     text = visible_line(" ".join(f"{mark}{node.text}".split()))
     if node.position is not None and node.position > 0:
         text = f"…{text}"
-    return (*spans, Span(cut(text, max(8, width - used))))
+    return (*spans, Span(cut(text, max(4, width - used))))
 
 
 def _edge(node: Node, parent: Node | None, width: int) -> list[Span]:
-    model = Span(f"{visible_line(node.model)} ", "heading" if parent is None else "muted")
+    name = cut(visible_line(node.model), max(8, width // 4))
+    model = Span(f"{name} ", "heading" if parent is None else "muted")
     if node.position is not None:
         own = piece_text(node.edge) or _piece(node, node.position)
         other = f"{_piece(parent, node.position)} → " if parent is not None else ""
@@ -98,7 +99,7 @@ def _edge(node: Node, parent: Node | None, width: int) -> list[Span]:
         same = parent is not None and parent.model == node.model
         return [words] if same else [words, model]
     asked = visible_line(" ".join(node.prompt.split()))
-    prompt = Span(f"> {cut(asked, min(40, max(8, width // 5)))} → ", "muted")
+    prompt = Span(f"> {cut(asked, min(40, max(8, width // 6)))} → ", "muted")
     how = [Span(f"{node.how} ", "changed")] if node.how not in ("", "turn") else []
     return [*how, model, prompt]
 

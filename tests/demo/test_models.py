@@ -1,6 +1,7 @@
 """The embedded models are complete, small, and load the way their users load them."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,8 @@ FILES = {
     },
     "num2digits": {"model.pt", "dict.words.txt", "dict.digits.txt"},
     "numlm": {"model.pt", "dict.txt"},
+    "numcloze": {"config.json", "model.safetensors", "tokenizer.json"},
+    "numkind": {"config.json", "model.safetensors", "tokenizer.json"},
 }
 LANGUAGE_MODELS = ["lm-early", "lm-late"]
 SPECIAL = {"pad": "pad", "bos": "begin", "eos": "end"}
@@ -28,7 +31,7 @@ def test_every_model_has_its_files(name: str) -> None:
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(KeyError, match="lm-early, lm-late, num2digits, numlm"):
+    with pytest.raises(KeyError, match="lm-early, lm-late, num2digits, numlm, numcloze, numkind"):
         model_path("gpt2")
 
 
@@ -86,6 +89,33 @@ def test_a_fairseq_checkpoint_holds_plain_data_and_no_path(name: str) -> None:
     assert {arguments.get("data", "."), arguments.get("save_dir", ".")} == {"."}
     assert "last_optimizer_state" not in state
     assert all(torch.isfinite(weight).all() for weight in state["model"].values())
+
+
+def read(kind: str, name: str, texts: list[str]) -> tuple[Any, Any, Any]:
+    """A demo encoder's first choices for each text, what they were read as, and its tokenizer."""
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    model = getattr(transformers, kind).from_pretrained(model_path(name), dtype=torch.float32).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(model_path(name))
+    assert model.num_parameters() < 200_000
+    batch = tokenizer(texts, padding=True, return_tensors="pt")
+    with torch.no_grad():
+        return model(**batch).logits.argmax(-1), batch["input_ids"], tokenizer
+
+
+def test_the_masked_model_fills_gaps_in_lines_it_has_never_seen() -> None:
+    lines = [number_words.sentence(number) for number in number_words.split().test[:50]]
+    best, ids, tokenizer = read("AutoModelForMaskedLM", "numcloze", [f"{line[:-1]}[MASK]" for line in lines])
+    filled = tokenizer.convert_ids_to_tokens(best[ids == tokenizer.mask_token_id].tolist())
+    assert filled == [line[-1] for line in lines]
+
+
+def test_the_classifier_knows_numbers_it_has_never_seen() -> None:
+    numbers = number_words.split().test[:50]
+    best, _, _ = read(
+        "AutoModelForSequenceClassification", "numkind", [number_words.to_words(n) for n in numbers]
+    )
+    assert [number_words.KINDS[int(at)] for at in best] == [number_words.kind(n) for n in numbers]
 
 
 def test_the_held_out_pairs_lie_beside_the_model() -> None:

@@ -1,5 +1,6 @@
 """The generator of number words gives known answers, and what is held out stays out."""
 
+import random
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,14 @@ def test_the_three_sets_are_disjoint_and_the_same_each_time() -> None:
     assert not train & test and not train & valid and not valid & test
     assert set(range(1000)) <= train | valid | test
     assert number_words.split() == number_words.split()
+
+
+@pytest.mark.parametrize("text", ["two hundred and five", "zero", "sixty thousand"])
+def test_what_is_spoiled_spells_no_number(text: str) -> None:
+    known = number_words.spellings()
+    assert text in known
+    spoiled = {number_words.spoiled(text, random.Random(seed), known) for seed in range(20)}
+    assert len(spoiled) > 5 and not spoiled & known
 
 
 def test_no_held_out_line_is_written_to_the_training_files(tmp_path: Path) -> None:

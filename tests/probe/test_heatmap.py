@@ -93,7 +93,7 @@ def test_the_totals_of_several_models_stand_in_line():
     assert rows[2].split()[-2:] == ["4.63e+150", "a-longer-name"]
     alike = tuple(msgspec.structs.replace(reading, opening="auto") for reading in readings)
     rows = as_text(HeatMap(text="abcd", readings=alike).rows(100)).split("\n")
-    assert rows[0].split()[-1] == "perplexity" and rows[3] == "opening: auto"
+    assert rows[0].split()[-1] == "perplexity" and rows[3] == "opening · auto"
     data = as_json(HeatMap(text="abcd", readings=readings))
     assert data["readings"][0]["totals"] == {
         "tokens": 2, "bytes": 4, "nats": pytest.approx(-2 * math.log(2)), "bits_per_token": pytest.approx(1),
