@@ -22,7 +22,9 @@ def test_each_ready_configuration_is_valid(name: str) -> None:
 def test_the_demo_shows_both_checkpoints_and_the_translator() -> None:
     config = choose(Arguments())
     assert config.compare == ("lm-late", "lm-early", "num2digits")
-    assert set(config.models) == set(MODELS)
+    encoders = choose(Arguments(config="encoders"))
+    assert {*config.models, *encoders.models} == set(MODELS)
+    assert {model.backend for model in encoders.models.values()} == {"hf"}
     backends = {name: model.backend for name, model in config.models.items()}
     assert backends == {"lm-late": "hf", "lm-early": "hf", "num2digits": "fairseq", "numlm": "fairseq"}
 
