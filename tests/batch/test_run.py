@@ -1,80 +1,12 @@
 """Batch runs as a user starts them: a process, echo replicas, files."""
 
-import json
 import os
-import signal
 import subprocess
-import sys
-import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from repl.batch.runner import seed_of_line
-
-CONFIG = """
-models:
-  a:
-    backend: echo
-    path: none
-    replicas: {replicas}
-    slots: 2
-    options: {{faults: true, gate: "{gate}", load_error: "{load_error}"}}
-  b: {{backend: echo, path: none}}
-compare: [a]
-"""
-
-
-class Place:
-    """A folder with a configuration, an input and an output."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.input = folder / "in.txt"
-        self.output = folder / "out.jsonl"
-        self.configure()
-
-    def configure(self, *, replicas: int = 2, gate: str = "", load_error: str = "") -> None:
-        text = CONFIG.format(replicas=replicas, gate=gate, load_error=load_error)
-        (self.folder / "config.yaml").write_text(text)
-
-    def command(self, *options: str, output: str | None = None) -> list[str]:
-        words = ["--config", str(self.folder / "config.yaml"), "--input", str(self.input)]
-        words += ["--output", str(self.output) if output is None else output]
-        return [sys.executable, "-m", "repl", "run", *words, *options]
-
-    def run(
-        self, *options: str, output: str | None = None, **more: Any
-    ) -> "subprocess.CompletedProcess[bytes]":
-        return subprocess.run(self.command(*options, output=output), capture_output=True, timeout=60, **more)
-
-    def records(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.output.read_bytes().splitlines()]
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path)
-
-
-def until(holds: Callable[[], bool], process: "subprocess.Popen[bytes]") -> None:
-    """Wait for something another process does."""
-    deadline = time.monotonic() + 30
-    try:
-        while not holds():
-            assert process.poll() is None, "the run ended early"
-            assert time.monotonic() < deadline, "it never came to that"
-            time.sleep(0.01)
-    except BaseException:
-        process.kill()  # else the test would wait for it when it fails
-        raise
-
-
-def same(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What must not depend on when and where a line was answered."""
-    return [{key: value for key, value in r.items() if key not in ("timings", "replica")} for r in records]
+from tests.batch.conftest import Place
 
 
 def test_answers_come_in_order_with_everything_to_reproduce_them(place: Place) -> None:
@@ -99,77 +31,6 @@ def test_answers_come_in_order_with_everything_to_reproduce_them(place: Place) -
 def test_the_seed_of_a_line_is_a_fixed_function_of_seed_and_index() -> None:
     # printf 7:0 | b2sum -l 64, little-endian, without the lowest bit
     assert [seed_of_line(7, index) for index in range(2)] == [7127318741406446, 8483367915304847654]
-
-
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_a_run_that_was_stopped_goes_on_where_it_was(place: Place, number: signal.Signals) -> None:
-    place.input.write_text("".join(f"line {n}\n" for n in range(40)))
-    assert place.run("--set", "seed=3").returncode == 0
-    whole = place.records()
-    place.output.unlink()
-
-    gate = place.folder / "gate"
-    os.mkfifo(gate)
-    place.configure(gate=str(gate))
-    place.output.with_name("out.jsonl.journal").unlink()
-    descriptor = os.open(gate, os.O_RDWR)
-
-    def five_lines_are_out() -> bool:
-        # One event at a time: of a fixed number one replica may take all, and the other's line never ends.
-        os.write(descriptor, b".")
-        return place.output.exists() and place.output.read_bytes().count(b"\n") >= 5
-
-    with subprocess.Popen(place.command("--set", "seed=3"), stderr=subprocess.PIPE) as first:
-        until(five_lines_are_out, first)
-        first.send_signal(number)
-        _, said = first.communicate(timeout=30)
-    assert first.returncode == {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}[number]
-    assert (b"the same command goes on" in said) == (number != signal.SIGKILL)
-    kept = place.output.read_bytes()
-    assert 5 <= kept.count(b"\n") < 40
-
-    os.write(descriptor, b"." * 4 * 40)
-    done = place.run("--set", "seed=3")
-    assert done.returncode == 0, done.stderr
-    assert place.output.read_bytes().startswith(kept[: kept.rindex(b"\n") + 1])
-    assert same(place.records()) == same(whole)
-    os.close(descriptor)
-
-
-def test_a_finished_run_has_nothing_more_to_do_and_loads_nothing(place: Place) -> None:
-    place.input.write_text("one\ntwo\n")
-    assert place.run().returncode == 0
-    before = place.output.read_bytes()
-    place.configure(load_error="must not be loaded")
-    refused = place.run()
-    assert refused.returncode == 2  # other options of the model: another run
-    place.configure()
-    again = place.run()
-    assert again.returncode == 0
-    assert b"2 of them earlier" in again.stderr
-    assert place.output.read_bytes() == before
-
-
-def test_lines_added_to_the_input_are_answered_by_the_same_command(place: Place) -> None:
-    place.input.write_text("one\ntwo\n")
-    place.run()
-    place.input.write_text("one\ntwo\nthree\n")
-    assert place.run().returncode == 0
-    assert [r["text"] for r in place.records()] == ["one", "two", "three"]
-
-
-@pytest.mark.parametrize("changed", ["one\nTWO\nthree\n", "one\n"])
-def test_a_changed_input_is_refused(place: Place, changed: str) -> None:
-    place.input.write_text("one\ntwo\n")
-    place.run()
-    before = place.output.read_bytes()
-    place.input.write_text(changed)
-    refused = place.run()
-    assert refused.returncode == 2
-    assert b"--restart" in refused.stderr
-    assert place.output.read_bytes() == before
-    assert place.run("--restart").returncode == 0
-    assert len(place.records()) == changed.count("\n")
 
 
 def test_bad_lines_are_named_and_the_rest_is_done(place: Place) -> None:
@@ -281,16 +142,6 @@ def test_a_reader_that_leaves_early_ends_the_run_quietly(place: Place) -> None:
         assert run.wait(timeout=30) == 141
 
 
-def test_a_full_disk_says_so_and_the_run_goes_on_later(place: Place) -> None:
-    place.input.write_text("".join(f"line {n}\n" for n in range(50)))
-    limited = f"ulimit -f 8; trap '' XFSZ; exec {' '.join(place.command('--set seed=1'))}"
-    done = subprocess.run(["/bin/bash", "-c", limited], capture_output=True, timeout=60)
-    assert done.returncode == 1
-    assert b"File too large" in done.stderr and b"run the same command again" in done.stderr
-    assert place.run("--set", "seed=1").returncode == 0
-    assert [r["index"] for r in place.records()] == list(range(50))
-
-
 def test_the_input_is_not_overwritten(place: Place) -> None:
     place.input.write_text("precious\n")
     assert place.run("--restart", output=str(place.input)).returncode == 2
@@ -310,46 +161,3 @@ def test_a_terminal_is_not_obeyed_by_answers_or_errors(place: Place) -> None:
     done = place.run()
     assert b"\x1b" not in done.stderr
     assert place.records()[0]["text"] == "\x1b]0;owned\x07 word"
-
-
-def test_a_chain_gives_each_line_from_model_to_model(place: Place) -> None:
-    place.input.write_text("one two\n!nan\nthree\n")
-    done = place.run("--chain", 'b>"{} of {prompt}">a')
-    assert done.returncode == 1
-    first, second, third = place.records()
-    assert (first["model"], first["prompt"], first["text"]) == ("a", "one two", "one two of one two")
-    assert first["hops"] == [{"model": "b", "prompt": "one two", "text": "one two"}]
-    assert second["error"]["message"].startswith("hop 2, the last: ")
-    assert third["text"] == "three of three"
-
-
-def test_independent_models_go_on_together_in_a_run(place: Place) -> None:
-    place.input.write_text("x\n")
-    assert place.run("--chain", '(a,b)>"{b} then {a}">a', "--format", "text").returncode == 0
-    assert place.output.read_text() == "x then x\n"
-
-
-@pytest.mark.parametrize(
-    ("chain", "said"),
-    [
-        ("a>c", "there is no model 'c', there are a, b"),
-        ("a>b more", "'more' is no part of a chain"),
-        ("a>(a,b)", "a and b cannot both write the line's answer"),
-        ("a>", "a model's name is missing"),
-    ],
-)
-def test_a_chain_that_cannot_be_is_refused(place: Place, chain: str, said: str) -> None:
-    place.input.write_text("x\n")
-    done = place.run("--chain", chain)
-    assert done.returncode == 2 and said in done.stderr.decode()
-    assert not place.output.exists()
-
-
-def test_a_run_goes_on_with_the_same_chain_only(place: Place) -> None:
-    place.input.write_text("x\n")
-    assert place.run("--chain", "a>b").returncode == 0
-    place.input.write_text("x\ny\n")
-    other = place.run("--chain", "b>a")
-    assert other.returncode == 2 and b"chain was a>b, now it is b>a" in other.stderr
-    assert place.run("--chain", "a>b").returncode == 0
-    assert [record["text"] for record in place.records()] == ["x", "y"]
