@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 
 import torch
 
@@ -11,6 +12,7 @@ from backends.fairseq import load as loading
 from backends.fairseq.batch import Batch
 from backends.fairseq.load import Model
 from backends.fairseq.member import Member
+from backends.fairseq.passes import Passes
 from backends.fairseq.probe import Probe
 from backends.fairseq.scoring import score
 from backends.fairseq.tokenizing import tokenize
@@ -60,6 +62,7 @@ class FairseqEngine:
         self._arrived: list[Request] = []
         self._waiting = Waiting(slots, clock)
         self._batches: list[Batch] = []
+        self._passes = Passes(model, slots)
         self._lookups: deque[tuple[Request, Iterator[list[Event]]]] = deque()
         """Requests that draw nothing; they have their turns between the steps of the batches."""
         self._outbox = Outbox()
@@ -129,7 +132,9 @@ class FairseqEngine:
                 if request.task == "generate":
                     self._waiting.add(Member.of(self._model, request))
                 else:
-                    self._lookups.append((request, self._answering(request)))
+                    parts = self._answering(request)
+                    # What can be said before anything is computed shows with whom it can be computed.
+                    self._lookups.append((request, chain([next(parts)], parts)))
             except Exception as error:
                 told = while_generating(error, "fairseq", request.params.beam, 0)
                 events.append(Failed(id=request.id, error=told.error))
@@ -138,7 +143,7 @@ class FairseqEngine:
     def _answering(self, request: Request) -> Iterator[list[Event]]:
         """The events of a request that draws nothing, in parts."""
         if request.task == "score":
-            return score(self._model, request)
+            return score(self._model, request, self._passes)
         if request.task == "tokenize":
             return iter([tokenize(self._model, request)])
         raise BackendError(

@@ -13,7 +13,7 @@ from backends.fairseq.load import Model
 from backends.fairseq.nodes import Ends, Node, end_of
 from backends.fairseq.plan import Plan
 from backends.fairseq.prompt import Prompt
-from backends.fairseq.teacher import Forced
+from backends.fairseq.teacher import Text, looks_ahead, read
 from backends.fairseq.text import cut
 from repl.messages import Event, Finished, FinishReason, Hypothesis, Request
 
@@ -126,8 +126,9 @@ def _attended(model: Model, prompt: Prompt, tokens: Sequence[int], found: Tensor
     """
     if model.causal:
         return None
-    if any(getattr(network, "full_context_alignment", False) for network in model.networks):
-        return Forced(model, prompt.ids, [prompt.begin, *tokens[:-1]]).attention
+    if looks_ahead(model):
+        (forced,) = read(model, [Text(prompt.ids, [prompt.begin, *tokens[:-1]])])
+        return forced.attention
     return found.float().T if found.numel() else None
 
 

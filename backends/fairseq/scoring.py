@@ -12,19 +12,22 @@ from backends.fairseq.errors import not_a_number
 from backends.fairseq.load import Model
 from backends.fairseq.luck import Luck
 from backends.fairseq.nodes import Node, grown
+from backends.fairseq.passes import Passes
 from backends.fairseq.plan import Plan
 from backends.fairseq.prompt import Source
 from backends.fairseq.routes import Route
 from backends.fairseq.started import started
-from backends.fairseq.teacher import Forced
+from backends.fairseq.teacher import Forced, Text, looks_ahead
 from repl.messages import Event, Finished, Hypothesis, Request
 
 PART = 8 << 20
 """Bytes of log-probabilities that are looked at in one go."""
 
 
-def score(model: Model, request: Request) -> Iterator[list[Event]]:
+def score(model: Model, request: Request, passes: Passes) -> Iterator[list[Event]]:
     """The events of a request, in parts of bounded size; raises ``BackendError`` when it cannot be done.
+
+    From its first part on it may share a pass with others, unless its figures are to be compared to the bit.
 
     The text is read in one pass, so its figures are those of training and of fairseq's ``SequenceScorer``;
     a beginning that is forced on an answer is read token by token and may differ from them by rounding.
@@ -42,10 +45,16 @@ def score(model: Model, request: Request) -> Iterator[list[Event]]:
     plan = Plan.of(request.params, len(model.codec.pieces), model.dropout)
     if model.dropout:
         notes += plan.notes
-    yield [started(model, request, read, source, notes)]
-    if plan.luck is not None:
-        Luck(plan.luck, model.device).resume()
-    forced = Forced(model, read, before) if before else None
+    alone = request.lane == "exact" or model.dropout or looks_ahead(model)
+    wait = passes.enter(Text([] if model.causal else read, before), alone=alone) if before else None
+    try:
+        yield [started(model, request, read, source, notes)]
+        if plan.luck is not None:
+            Luck(plan.luck, model.device).resume()
+        forced = passes.forced(wait) if wait is not None else None
+    finally:
+        if wait is not None:
+            passes.leave(wait)
     texts = model.codec.shares(target)
     nodes: list[Node] = []
     if first < 0:
@@ -67,7 +76,8 @@ def score(model: Model, request: Request) -> Iterator[list[Event]]:
             reason="done",
             text=model.codec.text(target),
             hypotheses=hypotheses,
-            padded=max(len(read), len(before)),
+            batch=forced.rows if forced is not None else 1,
+            padded=forced.padded if forced is not None else 0,
         )
     ]
 
