@@ -22,8 +22,6 @@ def check(spec: ModelSpec, config: Any) -> None:
         raise refused(spec, "only decoder-only models do; 'backend: ctranslate2' serves most others")
     if reads_only(config):
         raise refused(spec, "only models that write text do")
-    if getattr(config, "quantization_config", None) is not None:
-        raise refused(spec, "its weights are quantised")
 
 
 def refused(spec: ModelSpec, why: str, error: Exception | None = None, or_else: str = "") -> BackendError:

@@ -1,0 +1,74 @@
+"""The Hugging Face engine on ONNX Runtime against itself on torch, at two sizes of model.
+
+Both sides run one loop and give one answer, so the ratio is that of the forward passes as far as they count.
+"""
+
+import importlib.util
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from repl.bench.alone import Alone, Job
+from repl.bench.report import Figure
+from repl.bench.rounds import cores, demo_lm
+from repl.messages import ModelSpec
+from repl.params import Params
+
+TOKENS = 64
+STREAMS = (1, 16)
+
+
+def figures(rounds: int) -> list[Figure]:
+    """Nothing where ONNX Runtime is not installed."""
+    if any(importlib.util.find_spec(name) is None for name in ("onnxruntime", "onnx", "onnxscript")):
+        return []
+    with tempfile.TemporaryDirectory() as folder, _cache(folder):
+        command = [sys.executable, "-P", "-m", "repl.bench.peers.random_llama", folder]
+        subprocess.run(command, check=True)
+        demo = demo_lm(slots=1)
+        random = msgspec.structs.replace(demo, name="random", path=folder)
+        return [
+            _against(rounds, size, model, streams)
+            for size, model in (("lm-late", demo), ("30 M weights", random))
+            for streams in STREAMS
+        ]
+
+
+@contextmanager
+def _cache(folder: str) -> Iterator[None]:
+    """Graphs are kept in ``folder``: the user has no use for them."""
+    name = "XDG_CACHE_HOME"
+    before = os.environ.get(name)
+    os.environ[name] = str(Path(folder) / "cache")
+    try:
+        yield
+    finally:
+        del os.environ[name]
+        if before is not None:
+            os.environ[name] = before
+
+
+def _against(rounds: int, size: str, model: ModelSpec, streams: int) -> Figure:
+    model = msgspec.structs.replace(model, slots=streams)
+    eager = Job(
+        model=model,
+        prompts=[f"The value {i} of the" for i in range(max(streams, 3))],
+        params=Params(max_new=TOKENS, min_new=TOKENS),
+        cores=cores()[-1:],
+    )
+    graph = msgspec.structs.replace(eager, model=msgspec.structs.replace(model, options={"engine": "onnx"}))
+    ours, peers = [], []
+    with Alone(graph) as own, Alone(eager) as other:
+        for turn in range(rounds + 1):
+            rate, peer_rate = own.round().cpu_rate, other.round().cpu_rate
+            if turn:  # the first warms both up
+                ours.append(rate)
+                peers.append(peer_rate)
+    name = f"ONNX Runtime, {size}, {streams} stream{'s' if streams > 1 else ''}"
+    return Figure.compare(name, "tokens/s", ours, "torch", peers, 1.0)
