@@ -98,9 +98,16 @@ def open_checkpoint(spec: ModelSpec) -> Checkpoint:
 def _configuration(spec: ModelSpec, source: Source, common: dict[str, Any]) -> Any:
     try:
         return AutoConfig.from_pretrained(source.name, **common)
-    except (ValueError, KeyError, OverflowError) as error:
-        if not source.gguf:
+    except Exception as error:  # a damaged file makes its reader raise what it likes
+        if not source.gguf or isinstance(error, ImportError):
             raise
+        if "support" not in str(error):
+            raise BackendError(
+                "not_a_checkpoint",
+                f"model '{spec.name}': {source.gguf} cannot be read: it was cut short or is damaged",
+                "fetch the file again",
+                str(error),
+            ) from error
         raise BackendError(
             "unsupported",
             f"model '{spec.name}': transformers cannot read {source.gguf}: {first_line(error)}",

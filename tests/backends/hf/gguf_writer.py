@@ -53,10 +53,10 @@ def _add_tokenizer(writer, tokenizer):
         [gguf.TokenType.CONTROL if t in special else gguf.TokenType.NORMAL for t in vocabulary]
     )
     writer.add_token_merges([" ".join(pair) for pair in merges])
-    writer.add_bos_token_id(tokenizer.bos_token_id)
-    writer.add_eos_token_id(tokenizer.eos_token_id)
-    writer.add_pad_token_id(tokenizer.pad_token_id)
-    writer.add_unk_token_id(tokenizer.unk_token_id)
+    for name in ("bos", "eos", "pad", "unk"):
+        token = getattr(tokenizer, f"{name}_token_id")
+        if token is not None:
+            getattr(writer, f"add_{name}_token_id")(token)
 
 
 def _tensors(network):

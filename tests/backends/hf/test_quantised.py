@@ -85,7 +85,18 @@ def test_a_gguf_file_that_was_cut_short(files, load, tmp_path):
     whole = (files / "plain.gguf").read_bytes()
     for size in (20, 3000, len(whole) - 500):
         (tmp_path / "cut.gguf").write_bytes(whole[:size])
-        assert refused(load, tmp_path / "cut.gguf").kind in ("not_a_checkpoint", "unsupported")
+        error = refused(load, tmp_path / "cut.gguf")
+        assert error.kind == "not_a_checkpoint" and "cut.gguf" in error.message
+
+
+def test_a_gguf_file_of_a_kind_that_transformers_cannot_read(load, tmp_path):
+    writer = gguf.GGUFWriter(tmp_path / "strange.gguf", "strange")
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    error = refused(load, tmp_path / "strange.gguf")
+    assert error.kind == "unsupported" and "strange" in error.message and "made from" in error.hint
 
 
 def test_gguf_without_its_package(files, load, monkeypatch):
