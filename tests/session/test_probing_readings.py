@@ -53,6 +53,14 @@ async def test_gaps_are_filled_side_by_side(do, library):
     assert "x a y a" in drawn
 
 
+@pytest.mark.parametrize("line,what", [("/cloze x [MASK]", "fills gaps"), ("/classify x", "tells labels")])
+async def test_where_no_model_can_it_says_which_one_does(line, what, do, library, screen):
+    library.coordinator.broken |= {"a", "b"}
+    await do(line)
+    ((text, hint),) = screen.said()
+    assert text == f"no model here {what}: a, b cannot" and "--config encoders" in hint
+
+
 async def test_pseudo_log_likelihood_is_for_masked_models(do, screen):
     await do("/cloze pll a b")
     assert [n.text for n in screen.errors()] == ["no configured model is a masked one"]

@@ -102,6 +102,12 @@ async def _asked(session: "Session", ui: "FrontEnd", inquiries: "Sequence[Inquir
     """What finished; a model that nobody chose and that turns out to be unable is passed over in silence."""
     found = await inquire(session, inquiries)
     able = [x for x in found if x.error is None or x.error.kind != "unsupported"]
+    if not able:
+        what = {"fill": "fills gaps", "classify": "tells labels"}[inquiries[0].task]
+        raise InputError(
+            f"no model here {what}: {', '.join(x.model for x in found)} cannot",
+            "name one with --model, or --config encoders, which opens one that comes along",
+        )
     kept = [x for x in found if x in able or x.model in session.comparison]
     return those_that_could(ui, kept if able and kept else found)
 
