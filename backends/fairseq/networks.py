@@ -26,6 +26,7 @@ ARCHITECTURES = (
     "fconv",
     "lstm",
     "lightconv",
+    "bart",
     "transformer_lm",
     "fconv_lm",
 )

@@ -14,6 +14,7 @@ if importlib.util.find_spec("fairseq") is None:
     pytest.skip("fairseq is not installed: multigpu-repl install fairseq", allow_module_level=True)
 
 ROOT = Path(__file__).parents[2]
+DEMO = model_path("num2digits")
 LINES = [
     "two hundred and five",
     "seven",
@@ -28,9 +29,10 @@ OURS = ["-m", "repl", "fairseq-interactive"]
 COMPARED = ("S-", "C-", "H-", "D-", "P-", "A-")
 
 
-def printed(tool: list[str], words: list[str], lines: list[str], *letters: str) -> list[list[str]]:
+def printed(
+    tool: list[str], words: list[str], lines: list[str], *letters: str, folder: Path = DEMO
+) -> list[list[str]]:
     """Its lines in fields; by default all but the seconds of ``W-``."""
-    folder = model_path("num2digits")
     done = subprocess.run(
         [sys.executable, *tool, str(folder), "--path", str(folder / "model.pt"), "--cpu", *words],
         input="".join(f"{line}\n" for line in lines),
@@ -94,6 +96,18 @@ def test_the_output_is_fairseqs(words: list[str]) -> None:
 )
 def test_the_rarer_searches_are_fairseqs(words: str) -> None:
     theirs, ours = (printed(tool, words.split(), LINES) for tool in (FAIRSEQ, OURS))
+    assert_same(ours, theirs)
+
+
+@pytest.mark.parametrize("architecture", ["bart_base", "lstm", "transformer_align"])
+def test_other_architectures_give_what_fairseq_gives(architecture: str, tmp_path: Path) -> None:
+    from tests.backends.fairseq import support
+
+    more = "--alignment-layer 0 --alignment-heads 1" if architecture == "transformer_align" else ""
+    support.write_model(tmp_path, architecture, more=more, scale=1.5)
+    words = "-s src -t tgt --beam 3 --nbest 3 --print-alignment --max-len-b 10 --min-len 2"
+    lines = [*support.PROMPTS, "w12 Paris w13"]
+    theirs, ours = (printed(tool, words.split(), lines, folder=tmp_path) for tool in (FAIRSEQ, OURS))
     assert_same(ours, theirs)
 
 
