@@ -41,14 +41,8 @@ def compose(
     conversation: Conversation,
     capabilities: Capabilities | None,
 ) -> Exchange:
-    """The exchange, not yet submitted.
-
-    Earlier turns and the system prompt go along where the chat template is applied. As long as a model
-    has not loaded, nobody knows whether it has one, and they go along: a backend without a template
-    ignores them.
-    """
-    template = model.template if prompt.template is None else prompt.template
-    chat = template and (capabilities is None or capabilities.chat)
+    """The exchange, not yet submitted."""
+    template, chat = wrapping(model, prompt.template, capabilities)
     return Exchange(
         id=number,
         line=line,
@@ -68,6 +62,19 @@ def compose(
         pin=pin,
         marks=(decoding.mark,) if decoding.mark else (),
     )
+
+
+def wrapping(
+    model: "ModelConfig", wanted: bool | None, capabilities: Capabilities | None
+) -> tuple[bool, bool]:
+    """Whether the chat template is applied, and whether earlier turns and the system prompt go along.
+
+    These do where the template is applied. As long as a model has not loaded, nobody knows whether it has
+    one, and they go along: a backend without a template ignores them. ``wanted`` is None where the
+    configuration decides.
+    """
+    template = model.template if wanted is None else wanted
+    return template, template and (capabilities is None or capabilities.chat)
 
 
 def complete(exchange: Exchange, capabilities: Capabilities | None) -> None:

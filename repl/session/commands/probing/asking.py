@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from repl.messages import Message
+from repl.session.compose import wrapping
 from repl.session.errors import InputError
 from repl.session.inquiry import Inquiry, like
 
@@ -14,9 +15,7 @@ if TYPE_CHECKING:
 
 def plain(session: "Session", model: str, prompt: str) -> Inquiry:
     """What a line to ``model`` asks at the beginning of a conversation."""
-    template = session.models[model].template if session.template is None else session.template
-    capabilities = session.capabilities(model)
-    chat = template and (capabilities is None or capabilities.chat)
+    template, chat = wrapping(session.models[model], session.template, session.capabilities(model))
     system = (Message(role="system", text=session.system),) if chat and session.system else ()
     return Inquiry(
         model=model,
