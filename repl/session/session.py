@@ -23,8 +23,8 @@ from repl.session.errors import InputError
 from repl.session.exchange import Exchange, Origin
 from repl.session.frontend import FrontEnd, Listener, Notice
 from repl.session.inquiry import Inquiry, check_repeatable, like, make, settings_of
-from repl.session.running import Running
 from repl.session.store import Store
+from repl.session.underway import Underway
 
 if TYPE_CHECKING:
     from repl.config import Config
@@ -69,7 +69,7 @@ class Session:
         self.unfollow: Callable[[], None] | None = None
         """Ends showing after each line where its answers part; None while that is not shown."""
         self._tell = Broadcast()
-        self._running = Running(coordinator, store, self._tell, user=user, on_loss=config.on_loss)
+        self._underway = Underway(coordinator, store, self._tell, user=user, on_loss=config.on_loss)
         self._closed = False
         self._saved = resuming.state(self)
         store.warn_with(self._tell.notice)
@@ -77,7 +77,7 @@ class Session:
     @property
     def exchanges(self) -> list[Exchange]:
         """In the order they were asked, those of a resumed session first."""
-        return self._running.exchanges
+        return self._underway.exchanges
 
     # -- asking --------------------------------------------------------------------------------------------
 
@@ -139,7 +139,7 @@ class Session:
     def stop(self, model: str | None = None) -> int:
         """Stop what runs and waits, of one model or of all, then the commands too; returns how many."""
         commands = self.background.stop() if model is None else 0
-        return self._running.stop(model) + commands
+        return self._underway.stop(model) + commands
 
     async def recall(self, number: int) -> Exchange:
         """The exchange called ``#number``, of this session or an earlier one; raises ``InputError``."""
@@ -168,28 +168,28 @@ class Session:
             settings=settings_of(self, inquiry),
         )
         if exchange.shown:
-            self._running.show(exchange)
+            self._underway.show(exchange)
         return exchange
 
     async def perform(self, exchange: Exchange) -> None:
         """Submit it and wait for its end; being cancelled stops it."""
-        await self._running.perform(exchange)
+        await self._underway.perform(exchange)
 
     def adopt(self, inquiry: Inquiry, events: Sequence[Event], source: Exchange) -> Exchange:
         """Take in an answer whose events are known: a person put it together from what ``source`` brought."""
         exchange = self.prepare(inquiry)
         exchange.replica = source.replica
         for event in events:
-            self._running.feed(exchange, event)
+            self._underway.feed(exchange, event)
         return exchange
 
     def host(self, exchange: Exchange) -> None:
         """Show an answer that a command makes of several models'; ``feed`` brings what happens to it."""
-        self._running.show(exchange)
+        self._underway.show(exchange)
 
     def feed(self, exchange: Exchange, event: Event) -> None:
         """The next event of a hosted answer."""
-        self._running.feed(exchange, event)
+        self._underway.feed(exchange, event)
 
     def slots(self, model: str) -> int:
         """How many requests the replicas of ``model`` can serve at once, as far as they have loaded."""
@@ -211,7 +211,7 @@ class Session:
 
     def capabilities(self, model: str) -> Capabilities | None:
         """What ``model`` can do; None while none of its replicas has loaded."""
-        return self._running.capabilities(model)
+        return self._underway.capabilities(model)
 
     def replicas(self) -> list[routing.Replica]:
         """What ``@`` can address."""
@@ -255,7 +255,7 @@ class Session:
         self._closed = True
         self.background.stop()
         await self.background.settle()
-        await self._running.close()
+        await self._underway.close()
         self._save()
         await self.store.close()
 
@@ -270,7 +270,7 @@ class Session:
         origin = exchange.origin or Origin(exchange.id, how="retry")
         inquiry = replace(like(exchange), params=params, exactly=False, origin=origin, shown=True)
         made = self.prepare(replace(inquiry, pin=exchange.pin), line)
-        self._running.submit(made)
+        self._underway.submit(made)
         return made
 
     def _send(
@@ -295,13 +295,13 @@ class Session:
             made.append((exchange, settings))
         for exchange, _ in made:
             self.conversations.advance(exchange)
-            self._running.show(exchange)
+            self._underway.show(exchange)
         for exchange, settings in made:
             if settings.ignored and alone:
                 fault = refusal(self.models[exchange.model], self.settings, settings.ignored)
-                self._running.fail(exchange, fault)
+                self._underway.fail(exchange, fault)
             else:
-                self._running.submit(exchange)
+                self._underway.submit(exchange)
         return [exchange for exchange, _ in made]
 
     def _save(self) -> None:

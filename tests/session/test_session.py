@@ -279,7 +279,7 @@ async def test_an_unknown_session_is_refused_with_those_there_are(opened, tmp_pa
 
 async def test_close_does_not_wait_for_a_replica_that_hangs(opened, monkeypatch):
     session = opened(config("a"))
-    monkeypatch.setattr("repl.session.running.FAREWELL", 0.01)
+    monkeypatch.setattr("repl.session.underway.FAREWELL", 0.01)
     pool = pool_of(session)
     session.ask("one")
     pool.tickets[0].deaf = True

@@ -16,7 +16,7 @@ FAREWELL = 2.0
 """Seconds to wait for running answers to stop when the session closes."""
 
 
-class Running:
+class Underway:
     """Follows exchanges from their submission to the record."""
 
     def __init__(
