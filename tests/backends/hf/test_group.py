@@ -21,7 +21,8 @@ PROMPTS = ["the cat", "a model reads a prompt and writes", "早上好", "that wa
 
 @pytest.fixture(scope="module")
 def spec(checkpoint):
-    return ModelSpec(name="llama", backend="hf", path=str(checkpoint("llama")), gpus=2)
+    options = {"lookup": 4}
+    return ModelSpec(name="llama", backend="hf", path=str(checkpoint("llama")), gpus=2, options=options)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -88,6 +89,15 @@ async def test_a_conversations_second_turn_goes_on_from_what_all_ranks_kept(pool
     again = await ticket.wait()
     assert heard[0].reused >= 32
     assert again.text == ask(engine("llama"), LONG + end.text + " the hat").text
+
+
+@pytest.mark.slow
+@in_one_loop
+async def test_guesses_are_read_and_cut_off_in_all_ranks(pool, engine):
+    prompt = "the cat sat on the mat and " * 4
+    tokens, end = await answer(pool, request(prompt, max_new=40))
+    assert tokens == ask(engine("llama"), prompt, max_new=40).tokens
+    assert 0 < end.accepted < end.drafted
 
 
 @pytest.mark.slow
