@@ -8,7 +8,7 @@ not with this module.
 from typing import Any
 
 from backends.base import BackendError
-from backends.hf.kinds import reads_only
+from backends.hf.kinds import divisible, reads_only
 from repl.messages import ModelSpec
 
 INSTALL = "pip install 'multigpu-repl[onnx]'"
@@ -22,6 +22,8 @@ def check(spec: ModelSpec, config: Any) -> None:
         raise refused(spec, "only decoder-only models do; 'backend: ctranslate2' serves most others")
     if reads_only(config):
         raise refused(spec, "only models that write text do")
+    if not divisible(config):
+        raise refused(spec, "its rotary embedding depends on the length of a text, which a graph would fix")
 
 
 def refused(spec: ModelSpec, why: str, error: Exception | None = None, or_else: str = "") -> BackendError:

@@ -64,6 +64,8 @@ class Graph:
         if "input_ids" not in self._inputs or "logits" not in self._outputs:
             raise ValueError("it has no input_ids or no logits")
         self._states = _states(self._inputs, self._outputs)
+        if any(_NAMES[self._inputs[state.taken].type] != self.dtype for state in self._states):
+            raise ValueError(f"its keys and values are not {self.dtype}")
         self._vocab = _fixed(self._outputs["logits"].shape[2])
         self._logits = _NAMES[self._outputs["logits"].type]
 

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+import transformers
 
 torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
@@ -16,8 +17,8 @@ from backends import cache
 from backends.base import BackendError
 from backends.hf import HuggingFace
 from backends.hf.causal import CausalRows
+from backends.hf.onnx import check, providers
 from backends.hf.onnx import export as exporting
-from backends.hf.onnx import providers
 from repl.messages import Failed, Finished, ModelSpec
 from tests.backends.hf.support import ask, request, run
 
@@ -249,6 +250,13 @@ class TestRefusals:
         error = self.refused(load, checkpoint(kind))
         assert error.kind == "unsupported" and "'tiny'" in error.message and why in error.message
         assert error.hint == "take 'engine: onnx' out of its options"
+
+    @pytest.mark.parametrize("kind", ["dynamic", "longrope"])
+    def test_positions_that_depend_on_the_length(self, kind):
+        config = transformers.LlamaConfig(hidden_size=32, num_attention_heads=4)
+        config.rope_parameters = {"rope_type": kind, "rope_theta": 1e4, "factor": 2.0}
+        with pytest.raises(BackendError, match="depends on the length of a text"):
+            check(ModelSpec(name="tiny", backend="hf", path="tiny"), config)
 
     def test_several_devices(self, load, checkpoint):
         error = self.refused(load, checkpoint("llama"), gpus=2)
