@@ -1,8 +1,8 @@
 """Makes the pictures of the documentation from the running app: ``python docs/picture.py [NAME ...]``.
 
 The app runs without a terminal on the demo models; what it has drawn is saved in ``docs/pictures``:
-``app.svg`` and, in light colours, ``app-light.svg``, ``tokens.svg`` and ``diverge.svg``. The seed is fixed,
-so the answers are the same each time; the rates are those of the machine.
+``app.svg`` and, in light colours, ``app-light.svg``, and one for each of some commands that look inside. The
+seed is fixed, so the answers are the same each time; the rates are those of the machine.
 """
 
 import asyncio
@@ -78,10 +78,17 @@ async def apart(app: ReplApp, pilot: Pilot[None]) -> None:
     await pilot.press("f6", "f6", "f6", "f2")
 
 
+async def layers(app: ReplApp, pilot: Pilot[None]) -> None:
+    """What each layer of a model would say at each token of a text."""
+    await ask(app, pilot, "/compare lm-late", "/lens The with statement is used to wrap the execution")
+    await pilot.press("f6", "f6", "f2")
+
+
 SCENES: dict[str, Callable[[ReplApp, Pilot[None]], Awaitable[None]]] = {
     "app": answers,
     "tokens": tokens,
     "diverge": apart,
+    "lens": layers,
 }
 
 
