@@ -10,38 +10,22 @@ from typing import Any
 
 import pytest
 
-CONFIG = """
-models:
-  a:
-    backend: echo
-    path: none
-    replicas: {replicas}
-    slots: 2
-    options: {{faults: true, gate: "{gate}", load_error: "{load_error}"}}
-  b: {{backend: echo, path: none}}
-compare: [a]
-"""
+from tests.echo import PATIENCE, EchoFolder
 
 
-PATIENCE = 150
-"""Seconds for what takes some: nothing here does, but other work may share the machine."""
-
-
-class Place:
-    """A folder with a configuration, an input and an output."""
+class Place(EchoFolder):
+    """With an input and an output; model ``a`` has two replicas."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        super().__init__(folder)
         self.input = folder / "in.txt"
         self.output = folder / "out.jsonl"
-        self.configure()
 
-    def configure(self, *, replicas: int = 2, gate: str = "", load_error: str = "") -> None:
-        text = CONFIG.format(replicas=replicas, gate=gate, load_error=load_error)
-        (self.folder / "config.yaml").write_text(text)
+    def configure(self, *, replicas: int = 2, **more: str) -> None:
+        super().configure(replicas=replicas, **more)
 
     def command(self, *options: str, output: str | None = None) -> list[str]:
-        words = ["--config", str(self.folder / "config.yaml"), "--input", str(self.input)]
+        words = ["--config", str(self.config), "--input", str(self.input)]
         words += ["--output", str(self.output) if output is None else output]
         return [sys.executable, "-m", "repl", "run", *words, *options]
 

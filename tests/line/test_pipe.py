@@ -15,40 +15,18 @@ import psutil
 import pytest
 
 from repl.line import events
-
-CONFIG = """
-models:
-  a:
-    backend: echo
-    path: none
-    replicas: {replicas}
-    slots: 2
-    options: {{faults: true, gate: "{gate}", load_error: "{load_error}"}}
-  b: {{backend: echo, path: none}}
-compare: [{compare}]
-"""
+from tests.echo import PATIENCE, EchoFolder
 
 
-class Shell:
-    """A folder with a configuration."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.configure()
-
-    def configure(
-        self, *, compare: str = "a", replicas: int = 1, gate: str = "", load_error: str = ""
-    ) -> None:
-        text = CONFIG.format(compare=compare, replicas=replicas, gate=gate, load_error=load_error)
-        (self.folder / "config.yaml").write_text(text)
+class Shell(EchoFolder):
+    """Starts pipes."""
 
     def command(self, *options: str) -> list[str]:
-        config = str(self.folder / "config.yaml")
-        return [sys.executable, "-m", "repl", "--config", config, "--no-record", *options]
+        return [sys.executable, "-m", "repl", "--config", str(self.config), "--no-record", *options]
 
     def run(self, text: str | bytes, *options: str) -> "subprocess.CompletedProcess[bytes]":
         data = text.encode() if isinstance(text, str) else text
-        return subprocess.run(self.command(*options), input=data, capture_output=True, timeout=60)
+        return subprocess.run(self.command(*options), input=data, capture_output=True, timeout=PATIENCE)
 
     def events(self, text: str, *options: str) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.run(text, "--json", *options).stdout.splitlines()]
