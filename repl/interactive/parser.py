@@ -7,8 +7,12 @@ import argparse
 from typing import Any
 
 from repl.arguments import PROGRAM, Parser, UsageError
+from repl.interactive import training
 
-NOT_SUPPORTED = ("tpu", "iter-decode-with-external-reranker")
+NOT_SUPPORTED = (
+    *("tpu", "iter-decode-with-external-reranker"),
+    *("checkpoint-suffix", "checkpoint-shard-count", "model-parallel-size", "pipeline-model-parallel"),
+)
 """Flags that ``fairseq-interactive`` has and that this program cannot honour."""
 
 NO_EFFECT = (
@@ -52,9 +56,9 @@ def parser() -> Parser:
     _text(made)
     _model(made)
     ignored = made.add_argument_group("accepted, without effect here")
-    for name in NO_EFFECT:
+    for name in (*NO_EFFECT, *training.WITH_A_VALUE):
         ignored.add_argument(f"--{name}", metavar="X", help=argparse.SUPPRESS)
-    for name in SWITCHES_WITHOUT_EFFECT:
+    for name in (*SWITCHES_WITHOUT_EFFECT, *training.SWITCHES):
         ignored.add_argument(f"--{name}", action="store_true", help=argparse.SUPPRESS)
     for name in NOT_SUPPORTED:
         made.add_argument(f"--{name}", action=_Refused, nargs="*", help=argparse.SUPPRESS)

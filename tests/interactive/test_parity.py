@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from repl.demo import model_path
+from repl.interactive.parser import NOT_SUPPORTED, parser
 
 if importlib.util.find_spec("fairseq") is None:
     pytest.skip("fairseq is not installed: multigpu-repl install fairseq", allow_module_level=True)
@@ -109,6 +110,23 @@ def test_other_architectures_give_what_fairseq_gives(architecture: str, tmp_path
     lines = [*support.PROMPTS, "w12 Paris w13"]
     theirs, ours = (printed(tool, words.split(), lines, folder=tmp_path) for tool in (FAIRSEQ, OURS))
     assert_same(ours, theirs)
+
+
+def test_every_flag_of_fairseqs_is_known_and_takes_as_many_words() -> None:
+    asked = """
+from backends.fairseq import compat
+compat.load()
+from fairseq import options
+for action in options.get_interactive_generation_parser()._actions:
+    for name in action.option_strings:
+        print(name, action.nargs)
+"""
+    done = subprocess.run([sys.executable, "-c", asked], cwd=ROOT, capture_output=True, text=True, check=True)
+    theirs = dict(line.split() for line in done.stdout.splitlines() if line.startswith("-"))
+    ours = {name: str(action.nargs) for action in parser()._actions for name in action.option_strings}
+    refused = {f"--{name}" for name in NOT_SUPPORTED}
+    assert len(theirs) > 150
+    assert [name for name in theirs if ours.get(name) != theirs[name] and name not in refused] == []
 
 
 @pytest.mark.parametrize("order", ["ordered", "unordered"])
