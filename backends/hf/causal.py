@@ -124,10 +124,17 @@ class CausalRows:
         return self.length - self._pads[row]
 
     def snapshot(self, row: int) -> Snapshot:
-        """A copy of what is held of one row."""
+        """What is held of one row; a copy, unless it is all there is, which nothing changes in place."""
         gap = self._pads[row]
+        whole = len(self._pads) == 1 and not gap
         layers = [
-            KeptLayer(index, *(held[row : row + 1, :, gap:].clone() for held in (layer.keys, layer.values)))
+            KeptLayer(
+                index,
+                *(
+                    held if whole else held[row : row + 1, :, gap:].clone()
+                    for held in (layer.keys, layer.values)
+                ),
+            )
             for index, layer in enumerate(self._cache.layers)
             if layer.is_initialized
         ]
