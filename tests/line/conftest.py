@@ -18,8 +18,7 @@ from repl.options import Options
 from repl.session.exchange import Exchange
 from repl.session.frontend import Notice
 from repl.session.session import Session
-
-from ..pool.conftest import Gate
+from tests.pool.conftest import Gate
 
 
 class Paper(DummyOutput):

@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 from repl.options import Options
-
-from ..pool.conftest import Gate
-from .conftest import models, sitting
+from tests.line.conftest import models, sitting
+from tests.pool.conftest import Gate
 
 FOOT = r"\(\d+ tok.* · #\d+\)\n"
 

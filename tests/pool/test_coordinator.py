@@ -9,8 +9,7 @@ from repl.messages import Finished, Started, Step, Stopped
 from repl.pool import Coordinator
 from repl.pool.ticket import Ticket
 from repl.pool.trace import Trace
-
-from .conftest import QUICK, Gate, ask, plans, steps
+from tests.pool.conftest import QUICK, Gate, ask, plans, steps
 
 
 async def test_an_answer_streams_in_order_and_ends_once() -> None:

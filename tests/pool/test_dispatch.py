@@ -7,8 +7,7 @@ import pytest
 from repl.messages import Finished, Started
 from repl.pool import Coordinator, QueueFull, Unavailable
 from repl.pool.ticket import Ticket
-
-from .conftest import Gate, ask, plans
+from tests.pool.conftest import Gate, ask, plans
 
 
 async def test_requests_wait_centrally_and_are_bound_when_a_slot_frees(gate: Gate) -> None:

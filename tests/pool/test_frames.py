@@ -8,9 +8,8 @@ import pytest
 from repl.messages import Event, Finished, Started, Step
 from repl.pool import Coordinator
 from repl.pool.ticket import Ticket
-
-from .conftest import ask, plans
-from .fake import Played, Stage
+from tests.pool.conftest import ask, plans
+from tests.pool.fake import Played, Stage
 
 
 @asynccontextmanager

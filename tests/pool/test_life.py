@@ -28,8 +28,7 @@ from repl.messages import (
 from repl.params import Params
 from repl.pool import Coordinator, Limits, QueueFull, ReplicaPlan, Unavailable
 from repl.pool.ticket import Ticket
-
-from .fake import Played, Stage
+from tests.pool.fake import Played, Stage
 
 TERMINAL = (Finished, Stopped, Failed, Lost)
 SLOTS = 2

@@ -10,8 +10,7 @@ import pytest
 from repl.messages import Failed, Finished, Lost, Started, Step, Stopped
 from repl.pool import Coordinator, Limits
 from repl.pool.ticket import Ticket
-
-from .conftest import QUICK, Gate, ask, plans, steps, until
+from tests.pool.conftest import QUICK, Gate, ask, plans, steps, until
 
 
 async def test_a_killed_replica_loses_what_it_showed_and_nothing_else(gate: Gate) -> None:

@@ -17,8 +17,7 @@ from repl.messages import Failed, Finished, Lost, Step
 from repl.pool import Coordinator, Limits
 from repl.pool.nursery import Nursery, suits
 from repl.pool.transport import FrameProtocol
-
-from .conftest import ask, plans
+from tests.pool.conftest import ask, plans
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="replicas are forked on Linux only")
 

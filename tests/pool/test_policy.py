@@ -8,8 +8,7 @@ import pytest
 from repl.pool import policy
 from repl.pool.queue import FairQueue
 from repl.pool.ticket import Ticket
-
-from .test_queue import ticket
+from tests.pool.test_queue import ticket
 
 
 @dataclass

@@ -13,8 +13,7 @@ import pytest
 from repl.messages import Failed, ModelSpec
 from repl.pool import Coordinator, Limits, ReplicaPlan
 from repl.pool.local import environment
-
-from .conftest import ask, plans
+from tests.pool.conftest import ask, plans
 
 PARENT = """
 import asyncio, json, sys, time

@@ -7,8 +7,7 @@ import pytest
 
 from repl.messages import Failed, Finished, Stopped
 from repl.pool import Coordinator, Unavailable
-
-from .conftest import QUICK, Gate, ask, plans, until
+from tests.pool.conftest import QUICK, Gate, ask, plans, until
 
 
 async def test_loading_is_reported_and_requests_wait_for_it() -> None:

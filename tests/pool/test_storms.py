@@ -17,9 +17,8 @@ from repl.pool.replica import Launcher
 from repl.pool.ticket import Ticket
 from repl.pool.transport import HEADER, MAX_FRAME, frame
 from repl.pool.wire import Heartbeat
-
-from .conftest import ask, plans, until
-from .fake import Stage
+from tests.pool.conftest import ask, plans, until
+from tests.pool.fake import Stage
 
 TERMINAL = (Finished, Stopped, Failed, Lost)
 STORM = Limits(backoff=0.01, backoff_most=0.05, deaths=1000, silence=2.5, farewell=1.0)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import SHELL, Terminal
+from tests.terminal.conftest import SHELL, Terminal
 
 pytestmark = pytest.mark.terminal
 
