@@ -3,6 +3,7 @@
 import pytest
 
 torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
 
 from backends.base import BackendError
 from backends.hf import memory, selftest
@@ -266,6 +267,16 @@ def test_kinds_that_cannot_go_back_say_so(engine, lookup, kind):
     assert any(note.startswith("lookup has no effect") for note in lookup(kind).capabilities.notes)
     found = ask(lookup(kind), REPETITIVE)
     assert found.tokens == ask(engine(kind), REPETITIVE).tokens and found.end.drafted == 0
+
+
+def test_keys_that_depend_on_the_length_of_a_pass_cannot_be_cut(checkpoint, load, tokenizer, tmp_path):
+    config = transformers.AutoConfig.from_pretrained(checkpoint("llama"))
+    config.rope_parameters = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10_000.0}
+    transformers.LlamaForCausalLM(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    model = load(tmp_path, options={"lookup": 4})
+    assert any(note.startswith("lookup has no effect") for note in model.capabilities.notes)
+    assert ask(model, REPETITIVE, max_new=30).end.drafted == 0
 
 
 def test_a_self_test_that_fails_turns_drafts_off(checkpoint, load, monkeypatch):
