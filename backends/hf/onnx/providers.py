@@ -56,7 +56,7 @@ def profile(inputs: Mapping[str, Sequence[int]], rows: int, new: int, total: int
         sizes = {
             "input_ids": (count, read),
             "position_ids": (count, read),
-            "attention_mask": (count, max(held, 1)),
+            "attention_mask": (count, min(held + read, total)),
             "logits_to_keep": (read,),
         }
         shapes = {

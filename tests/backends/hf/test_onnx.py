@@ -325,6 +325,9 @@ class TestProviders:
         assert told["trt_profile_min_shapes"] == (
             "input_ids:1x1,attention_mask:1x1,logits_to_keep:1,state:1x2x0x8"
         )
+        assert told["trt_profile_opt_shapes"] == (
+            "input_ids:1x1,attention_mask:1x513,logits_to_keep:1,state:1x2x512x8"
+        )
         assert told["trt_profile_max_shapes"] == (
             "input_ids:16x512,attention_mask:16x1024,logits_to_keep:512,state:16x2x1024x8"
         )
