@@ -18,6 +18,7 @@ from repl.options import Options
 from repl.session.exchange import Exchange
 from repl.session.frontend import Notice
 from repl.session.session import Session
+from tests.echo import PATIENCE
 from tests.pool.conftest import Gate
 
 
@@ -53,13 +54,19 @@ class Sitting:
 
     async def until(self, holds: Callable[[], bool]) -> None:
         """Wait until ``holds`` does, looked at whenever something was printed, typed or answered."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while not holds():
                 self._paper.moved.clear()
                 await self._paper.moved.wait()
 
     async def shows(self, text: str) -> None:
         await self.until(lambda: text in self.printed)
+
+    async def remembers(self) -> None:
+        """Wait for the lines of earlier sittings, which the prompt fetches while it is shown already."""
+        async with asyncio.timeout(PATIENCE):
+            while not self.buffer.history.get_strings():  # noqa: ASYNC110 - nothing tells of it
+                await asyncio.sleep(0)
 
     async def streams(self) -> None:
         """Wait for the first token."""
@@ -102,7 +109,7 @@ async def sitting(
             await line.shows("/help lists the commands")
             yield line
             keys.send_text(leave)
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(PATIENCE):
                 await task
 
 

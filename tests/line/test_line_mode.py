@@ -138,6 +138,7 @@ async def test_history_and_answers_survive_the_sitting(
         await line.shows("#1)")
     async with sitting(models("a"), Options(resume="last")) as line:
         await line.shows("remember this\n(2 tok")
+        await line.remembers()
         line.type("\x1b[A\r")  # the line before
         await line.shows("#2)")
         assert line.session.exchanges[-1].prompt == "remember this"
