@@ -11,6 +11,7 @@ from repl.messages import ModelSpec, Request, Step
 from repl.params import Params
 from repl.pool import Coordinator, Limits, ReplicaPlan
 from repl.pool.ticket import Ticket
+from tests.echo import PATIENCE
 
 QUICK = Limits(backoff=0.01, deaths=3)
 """What a test that loses replicas goes by."""
@@ -52,7 +53,7 @@ async def until(pool: Coordinator, holds: Callable[[], bool]) -> None:
     changed = asyncio.Event()
     unwatch = pool.watch(lambda status: changed.set())
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while not holds():
                 changed.clear()
                 await changed.wait()
