@@ -106,10 +106,11 @@ def _alternatives(token: Token, room: int) -> list[Span]:
         stands = other.id == token.id
         sign = "▸" if stands else ""
         text = f"{sign}{cut(_piece(other.piece), PIECE)} {math.exp(other.nats):.1%}"
-        if cell_len(text) > room:
+        gap = GAP if spans else ""
+        room -= cell_len(gap + text)
+        if room < 0:
             break
-        room -= cell_len(text) + len(GAP)
-        spans += [Span(text, "chosen" if stands else ""), Span(GAP)]
+        spans += [Span(gap), Span(text, "chosen" if stands else "")]
     return spans
 
 

@@ -67,6 +67,13 @@ async def test_what_an_answer_did_not_keep_its_model_says_again(do, library, scr
     assert library.coordinator.asked[-1].target_ids == (1, 2, 3, 0)
 
 
+async def test_an_answer_that_still_runs_is_waited_for(library, screen):
+    library.coordinator.silent.add("a")
+    await library.run("@a hello", screen)
+    await library.run("/logprobs table", screen)
+    assert screen.said() == [("#1 has not ended yet", "wait for it, or /stop")]
+
+
 async def test_a_text_that_was_scored_has_a_table_too(do, library, screen):
     await do("/use a", "/score a b")
     (scored,) = (ticket.request.id for ticket in library.coordinator.tickets)

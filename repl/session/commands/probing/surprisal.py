@@ -95,6 +95,8 @@ async def _look(session: "Session", ui: "FrontEnd", words: "Sequence[str]") -> N
     if strange := [w for w in words if w not in (*named, *kinds, "table") and not _PLACE.fullmatch(w)]:
         raise InputError(f"'{strange[0]}' is not a view", "/logprobs #id [bits|rank|entropy|table|@i]")
     exchange = await recall(session, named[0]) if named else _last(session)
+    if not exchange.done:
+        raise InputError(f"#{exchange.id} has not ended yet", "wait for it, or /stop")
     told = await _told(session, ui, exchange, deep=bool(places) or "table" in words)
     for at in places:
         if at >= len(told.tokens):
