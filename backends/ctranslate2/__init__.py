@@ -48,7 +48,9 @@ class CTranslate2:
         "presence_penalty": Support("differs", "", "as OpenAI's; refused under beams"),
         "frequency_penalty": Support("differs", "", "as OpenAI's; refused under beams"),
         "logit_bias": Support("differs", "", "on a word's last token; refused under beams"),
-        "ban": Support("exact", "suppress_sequences", "a word's last token after the others"),
+        "ban": Support(
+            "differs", "suppress_sequences", "under beams what is left becomes more likely, not so in fairseq"
+        ),
         "max_new": Support(
             "differs", "max_decoding_length", "a beam cut at the limit pays for its end only with logprobs"
         ),
