@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from tests.batch.conftest import Place, same, until
+from tests.echo import PATIENCE
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
@@ -33,7 +34,7 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(place: Place, number: signa
     with subprocess.Popen(place.command("--set", "seed=3"), stderr=subprocess.PIPE) as first:
         until(five_lines_are_out, first)
         first.send_signal(number)
-        _, said = first.communicate(timeout=30)
+        _, said = first.communicate(timeout=PATIENCE)
     assert first.returncode == {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}[number]
     assert (b"the same command goes on" in said) == (number != signal.SIGKILL)
     kept = place.output.read_bytes()

@@ -7,6 +7,7 @@ import pytest
 
 from repl.batch.runner import seed_of_line
 from tests.batch.conftest import Place
+from tests.echo import PATIENCE
 
 
 def test_answers_come_in_order_with_everything_to_reproduce_them(place: Place) -> None:
@@ -139,7 +140,7 @@ def test_a_reader_that_leaves_early_ends_the_run_quietly(place: Place) -> None:
         assert run.stdout.readline() == b"word\n"
         run.stdout.close()
         assert run.stderr.read() == b""
-        assert run.wait(timeout=30) == 141
+        assert run.wait(timeout=PATIENCE) == 141
 
 
 def test_the_input_is_not_overwritten(place: Place) -> None:

@@ -154,7 +154,7 @@ def test_an_answer_streams_while_its_line_is_the_first_in_order(shell: Shell, ga
         os.write(gate, b".")
         assert read(pipe.stdout, 1) == b"\n"
         pipe.stdin.close()
-        assert pipe.wait(timeout=30) == 0
+        assert pipe.wait(timeout=PATIENCE) == 0
 
 
 @pytest.mark.parametrize(
@@ -174,9 +174,9 @@ def test_a_signal_ends_it_at_once_and_leaves_no_process(
         children = psutil.Process(pipe.pid).children()
         assert children
         pipe.send_signal(number)
-        assert pipe.wait(timeout=30) == code
+        assert pipe.wait(timeout=PATIENCE) == code
         assert pipe.stderr.read() == b""
-        assert psutil.wait_procs(children, timeout=30)[1] == []
+        assert psutil.wait_procs(children, timeout=PATIENCE)[1] == []
 
 
 def test_a_reader_that_leaves_early_ends_it_quietly(shell: Shell) -> None:
@@ -190,7 +190,7 @@ def test_a_reader_that_leaves_early_ends_it_quietly(shell: Shell) -> None:
         pipe.stdout.close()
         pipe.stdin.write(b"word\n" * 100)  # its writer goes on and is not waited for
         pipe.stdin.flush()
-        assert pipe.wait(timeout=30) == 141
+        assert pipe.wait(timeout=PATIENCE) == 141
         assert pipe.stderr.read() == b""
 
 
