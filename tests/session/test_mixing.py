@@ -108,6 +108,21 @@ async def test_it_is_an_answer_like_any_other(mixing, do, screen):
     assert recorded == 1
 
 
+@pytest.mark.parametrize(
+    "line,said_is",
+    [
+        ("/rerun #1", "#1 was written by several models: /ensemble with its seed writes it again"),
+        ("/noise #1", "#1 is not one model's answer: it is the ensemble mean of a+b"),
+        ("/logprobs #1 table", "#1 kept no alternatives, and several models wrote it"),
+    ],
+)
+async def test_it_belongs_to_no_model_alone(line, said_is, mixing, do, screen):
+    await do("/set max_new 3", "/ensemble a+b hello")
+    await mixing.run(line, screen)
+    ((text, _),) = screen.said()
+    assert text.startswith(said_is)
+
+
 async def test_a_stop_string_ends_it(mixing, do):
     both = await do("/set stop b", "/ensemble a+a hello")
     assert (both.finish, both.answer.text) == ("stop", " a ")

@@ -12,7 +12,7 @@ from repl.session.commands.base import Command, model_offers, number_offers, one
 from repl.session.commands.probing.forcing import Reading, chosen, must_score
 from repl.session.errors import InputError
 from repl.session.frontend import FrontEnd
-from repl.session.inquiry import Inquiry, inquire, like, succeeded
+from repl.session.inquiry import Inquiry, check_repeatable, inquire, like, succeeded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -74,11 +74,7 @@ async def _whose(session: "Session", argument: str) -> tuple[str, str]:
     if said is None:
         raise InputError("whose noise?", NOISE)
     if said.model not in session.models:
-        known = ", ".join(session.models)
-        raise InputError(
-            f"#{said.id} was answered by {said.model}, which is not configured here",
-            f"configured are {known}",
-        )
+        check_repeatable(said, session.models)
     return said.model, f"#{said.id}"
 
 

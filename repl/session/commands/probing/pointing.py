@@ -14,7 +14,7 @@ from repl.readings import Tokenized
 from repl.session.commands.base import chosen_or_last, recall
 from repl.session.errors import InputError
 from repl.session.frontend import FrontEnd, Notice
-from repl.session.inquiry import Inquiry, inquire, like, succeeded
+from repl.session.inquiry import Inquiry, check_repeatable, inquire, like, succeeded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -77,12 +77,7 @@ async def answer_named(session: "Session", argument: str) -> "tuple[Exchange, st
     if found.request.task != "generate":
         what = f"#{found.id} is no answer: {found.model} was to {found.request.task}"
         raise InputError(what, "name an answer; /history lists them")
-    if found.model not in session.models:
-        known = ", ".join(session.models)
-        raise InputError(
-            f"#{found.id} was answered by {found.model}, which is not configured here",
-            f"configured are {known}",
-        )
+    check_repeatable(found, session.models)
     return found, rest.strip()
 
 

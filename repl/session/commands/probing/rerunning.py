@@ -58,12 +58,19 @@ def _able(session: "Session", ui: FrontEnd, chosen: "Sequence[Exchange]") -> "li
     foreign = [x for x in chosen if x.done and x.model not in session.models]
     rest = [x for x in chosen if x not in running and x not in foreign]
     why = [f"#{x.id} still runs" for x in running]
-    why += [f"#{x.id} was answered by {x.model}, which is not configured here" for x in foreign]
+    why += [_elsewhere(x) for x in foreign]
     if not rest:
         raise InputError("; ".join(why), f"configured are {', '.join(session.models)}")
     if why:
         say(ui, "left out: " + "; ".join(why))
     return rest
+
+
+def _elsewhere(exchange: "Exchange") -> str:
+    """Why no model of the session can be asked again."""
+    if exchange.identity.spec.backend == "ensemble":
+        return f"#{exchange.id} was written by several models: /ensemble with its seed writes it again"
+    return f"#{exchange.id} was answered by {exchange.model}, which is not configured here"
 
 
 def _pins(session: "Session", where: str, chosen: "Sequence[Exchange]") -> dict[str, str]:
