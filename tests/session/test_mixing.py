@@ -186,6 +186,13 @@ async def test_a_members_replica_is_asked_again(mixing, do):
     assert homes and all(home is not None for home in homes)
 
 
+async def test_what_is_written_already_needs_no_telling_again(mixing, do):
+    await do("/set max_new 6", "/ensemble a+b hello")
+    asked = [ticket.request for ticket in pool_of(mixing).tickets]
+    assert {request.known for request in asked} > {0, 1}
+    assert all(request.known == len(request.prefix_ids) for request in asked)
+
+
 async def test_a_pin_holds_for_a_member(mixing, do):
     await do("/pin b/1", "/ensemble a+b hello")
     assert {(t.request.model, t.pin) for t in pool_of(mixing).tickets} == {("a", None), ("b", "b/1")}
