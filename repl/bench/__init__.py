@@ -73,10 +73,9 @@ def _run(name: str, quick: bool) -> "Report":
 
 
 def _replay(trace: Path) -> "Report":
-    from repl import eventloop
     from repl.bench.replay import replay
 
     try:
-        return eventloop.run(replay(trace))
+        return replay(trace)
     except OSError as error:
         raise BenchError(f"{trace}: {error.strerror}") from None

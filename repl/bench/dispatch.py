@@ -88,13 +88,8 @@ def judge(tickets: list[Ticket], cpu: float) -> Round:
 
 def mean_waits(jobs: Sequence[queueing.Job], servers: int, ours: Sequence[float]) -> dict[str, float]:
     """Policy to mean wait in milliseconds, ours under ``""``."""
-    policies = {
-        "random": queueing.at_random(1),
-        "round robin": queueing.in_turn(),
-        "least requests": queueing.least_requests(1),
-    }
-    waits = {name: queueing.bound_early(jobs, servers, choose) for name, choose in policies.items()}
-    return {name: statistics.fmean(each) * 1e3 for name, each in [("", ours), *waits.items()]}
+    waits = {"": ours, **queueing.early(jobs, servers)}
+    return {name: statistics.fmean(each) * 1e3 for name, each in waits.items()}
 
 
 def against_policies(name: str, waits: Sequence[dict[str, float]]) -> list[Figure]:
@@ -153,7 +148,7 @@ async def measure(rounds: int, seconds: float) -> tuple[Figure, ...]:
     return tuple(found)
 
 
-async def simulated(replicas: int, load: float, count: int) -> list[Figure]:
+def simulated(replicas: int, load: float, count: int) -> list[Figure]:
     """The real decision on pretended replicas: what it costs, and how far from the best path it lands."""
     outcomes, beyond, waits = [], [], []
     for seed in range(3):
@@ -172,11 +167,11 @@ async def simulated(replicas: int, load: float, count: int) -> list[Figure]:
     ]
 
 
-async def at_scale(count: int) -> list[Figure]:
+def at_scale(count: int) -> list[Figure]:
     """Pools no machine at hand has."""
     found = []
     for replicas in (8, 64, 512):
-        found += await simulated(replicas, 0.95, count)
+        found += simulated(replicas, 0.95, count)
     return found
 
 
@@ -185,5 +180,5 @@ def run(*, quick: bool = False) -> Report:
     about = f"{REPLICAS} echo replicas at {TOKENS_PER_SECOND:g} tokens/s, lognormal lengths, Poisson arrivals"
     note = "waits of other policies: computed on the same arrivals and measured service times"
     found = eventloop.run(measure(3, 3.0 if quick else 15.0))
-    found += tuple(eventloop.run(at_scale(2_000 if quick else 20_000)))
+    found += tuple(at_scale(2_000 if quick else 20_000))
     return Report(bench="dispatch", about=about, figures=found, notes=(note,))

@@ -6,7 +6,7 @@ the recursion of Kiefer and Wolfowitz (1955): each arrival takes the server that
 
 import heapq
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 
@@ -71,3 +71,13 @@ def least_requests(seed: int) -> Chooser:
     """The server that holds the fewest, ties at random."""
     source = random.Random(seed)
     return lambda held: min(range(len(held)), key=lambda i: (held[i], source.random()))
+
+
+def early(jobs: Sequence[Job], servers: int) -> Mapping[str, list[float]]:
+    """Waiting times under each policy that binds early, by its name."""
+    choosers = {
+        "random": at_random(1),
+        "round robin": in_turn(),
+        "least requests": least_requests(1),
+    }
+    return {name: bound_early(jobs, servers, choose) for name, choose in choosers.items()}

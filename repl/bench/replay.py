@@ -75,9 +75,7 @@ def figures(name: str, model: _Model) -> Iterator[Figure]:
     yield Figure(name=f"{name}: requests", unit="", ours=len(served))
     policies = {
         "central queue, replayed": simulator.simulate(jobs, servers).waits,
-        "least requests": queueing.bound_early(jobs, servers, queueing.least_requests(1)),
-        "round robin": queueing.bound_early(jobs, servers, queueing.in_turn()),
-        "random": queueing.bound_early(jobs, servers, queueing.at_random(1)),
+        **queueing.early(jobs, servers),
     }
     for policy, others in policies.items():
         for what, measure in (("mean", statistics.fmean), ("p99", lambda values: quantile(values, 0.99))):
@@ -90,7 +88,7 @@ def figures(name: str, model: _Model) -> Iterator[Figure]:
             )
 
 
-async def replay(path: Path) -> Report:
+def replay(path: Path) -> Report:
     """Replay a trace; raises ``BenchError`` or ``OSError``."""
     models = read(path)
     found = [figure for name, model in models.items() if model.served() for figure in figures(name, model)]
