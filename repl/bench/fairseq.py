@@ -186,15 +186,14 @@ def _interactive(case: Case, lines: Sequence[str], flags: Sequence[str]) -> inte
 
 
 def _figures(case: Case, ours: Ours, rates: Mapping[str, Sequence[float]]) -> list[Figure]:
-    """Beside each peer, with the bar if there is one."""
+    """Beside each peer that was measured, with the bar if there is one."""
     found = []
     for peer in (BATCH, LINE, BARE):
         measured = rates.get(f"{BARE} of {ours.name}" if peer == BARE else peer)
         if measured is None:
             continue
-        name, bar = f"{case.name}, {ours.name}", ours.bars.get(peer)
-        figure = Figure.compare(name, "lines/s", rates[ours.name], peer, measured, bar or 0.0)
-        found.append(figure if bar else msgspec.structs.replace(figure, bar="", met=None))
+        name = f"{case.name}, {ours.name}"
+        found.append(Figure.compare(name, "lines/s", rates[ours.name], peer, measured, ours.bars.get(peer)))
     return found
 
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 
-from repl.bench.report import Figure, Ratio, Report
+from repl.bench.report import Figure, Report
 from repl.bench.terminal import Terminal
 
 MINIMAL = """
@@ -46,18 +46,12 @@ def run(*, quick: bool = False) -> Report:
     for _ in range(rounds):
         app.append(paint_seconds([*PROGRAM, "--config", "echo"]))
         minimal.append(paint_seconds([sys.executable, "-c", MINIMAL]))
-    paint = Figure.limit("first paint", "s", app, 0.5)
-    ratio = Ratio.of(app, minimal)
-    peer = Figure(
-        name="first paint",
-        unit="s",
-        ours=paint.ours,
-        peer="minimal Textual app",
-        peers=sorted(minimal)[rounds // 2],
-        ratio=ratio,
-    )
     return Report(
         bench="paint",
         about="start-up, process start included",
-        figures=(Figure.limit("--help", "s", helps, 0.15), paint, peer),
+        figures=(
+            Figure.limit("--help", "s", helps, 0.15),
+            Figure.limit("first paint", "s", app, 0.5),
+            Figure.compare("first paint", "s", app, "minimal Textual app", minimal),
+        ),
     )

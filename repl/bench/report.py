@@ -45,9 +45,15 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def compare(
-        cls, name: str, unit: str, ours: Sequence[float], peer: str, peers: Sequence[float], at_least: float
+        cls,
+        name: str,
+        unit: str,
+        ours: Sequence[float],
+        peer: str,
+        peers: Sequence[float],
+        at_least: float | None = None,
     ) -> "Figure":
-        """Paired rounds of a figure of which more is better, with the least ratio that is good enough."""
+        """Paired rounds; where more is better, with the least ratio that is good enough."""
         ratio = Ratio.of(ours, peers)
         return cls(
             name=name,
@@ -56,8 +62,8 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
             peer=peer,
             peers=statistics.median(peers),
             ratio=ratio,
-            bar=f">= {at_least:g} x",
-            met=ratio.median >= at_least,
+            bar="" if at_least is None else f">= {at_least:g} x",
+            met=None if at_least is None else ratio.median >= at_least,
         )
 
     @classmethod

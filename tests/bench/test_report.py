@@ -20,6 +20,8 @@ def test_a_bar_is_met_or_missed_by_the_median() -> None:
     assert not Figure.compare("a", "tok/s", [95, 96, 99], "b", [100, 100, 100], 0.97).met
     assert Figure.limit("a", "ms", [0.2, 0.4, 9], 0.5).met
     assert not Figure.limit("a", "ms", [0.5], 0.5).met
+    plain = Figure.compare("a", "tok/s", [95], "b", [100])
+    assert plain.ratio == Ratio(0.95, 0.95, 0.95) and plain.bar == "" and plain.met is None
 
 
 def test_quantiles_by_nearest_rank() -> None:
