@@ -199,9 +199,8 @@ def examine(
         rank = (logits > chosen).sum(-1)
     elif len(below := (rank == count).nonzero()[:, 0]):
         rank[below] = (logits[below] > chosen[below]).sum(-1)
-    lps = logits - total[:, None]
-    # Tokens at -inf have p = 0 and must not make it 0 * -inf.
-    entropy = -torch.linalg.vecdot(lps.exp(), lps.clamp_(min=torch.finfo(lps.dtype).min))
+    # H = -sum p (x - total) = total - sum p x, where tokens at -inf have p = 0 and make it 0 * -inf.
+    entropy = total - (logits - total[:, None]).exp_().mul_(logits).nansum(-1)
     columns = [rank[:, None], entropy[:, None], best - total[:, None], ids]
     table = torch.cat([column.double() for column in columns], dim=1).cpu()
     tokens_told, figures = table[:, 2 + count :].long().tolist(), table[:, : 2 + count].tolist()
