@@ -5,6 +5,7 @@ is taken as it is. Text becomes tokens and back exactly as in backend ``fairseq`
 module costs nothing: the libraries come with ``load``.
 """
 
+import contextlib
 import importlib
 from pathlib import Path
 from typing import ClassVar
@@ -71,6 +72,16 @@ class CTranslate2:
         **dict.fromkeys(_OF_FAIRSEQ, Support("none", "", "backend fairseq has it, CTranslate2 not")),
         "replace_unk": Support("none", "", "backend fairseq has it"),
     }
+
+    @classmethod
+    def preload(cls) -> None:
+        """See ``Preloading``; whichever kind of checkpoint it will be, as far as its library is there."""
+        with contextlib.suppress(ImportError):
+            importlib.import_module("backends.fairseq.compat").load()  # before all that imports fairseq
+            importlib.import_module("backends.ctranslate2.fairseq_source")
+        with contextlib.suppress(ImportError):
+            importlib.import_module("backends.ctranslate2.hf_source")
+        importlib.import_module("backends.ctranslate2.load")
 
     @classmethod
     def recognises(cls, path: Path) -> bool:

@@ -18,6 +18,18 @@ from tests.backends.ctranslate2.conftest import Load
 from tests.backends.ctranslate2.support import Told, ask, request, together
 from tests.backends.hf import support as hf
 
+SEQ2SEQ = {
+    "d_model": 32,
+    "encoder_layers": 1,
+    "decoder_layers": 1,
+    "encoder_attention_heads": 4,
+    "decoder_attention_heads": 4,
+    "encoder_ffn_dim": 64,
+    "decoder_ffn_dim": 64,
+    "max_position_embeddings": 64,
+    "eos_token_id": 2,
+    "forced_eos_token_id": None,
+}
 LINES = ["the cat", "a model reads a prompt", "the"]
 
 
@@ -45,21 +57,12 @@ def llama(size: int) -> Any:
 
 def bart(size: int) -> Any:
     config = transformers.BartConfig(
-        d_model=32,
-        encoder_layers=1,
-        decoder_layers=1,
-        encoder_attention_heads=4,
-        decoder_attention_heads=4,
-        encoder_ffn_dim=64,
-        decoder_ffn_dim=64,
+        **SEQ2SEQ,
         vocab_size=size,
-        max_position_embeddings=64,
         bos_token_id=1,
-        eos_token_id=2,
         pad_token_id=0,
         decoder_start_token_id=2,
         forced_bos_token_id=None,
-        forced_eos_token_id=None,
     )
     return transformers.BartForConditionalGeneration(config)
 
@@ -103,19 +106,7 @@ def marian_tokenizer(folder: Path) -> Any:
 
 def marian(size: int) -> Any:
     config = transformers.MarianConfig(
-        d_model=32,
-        encoder_layers=1,
-        decoder_layers=1,
-        encoder_attention_heads=4,
-        decoder_attention_heads=4,
-        encoder_ffn_dim=64,
-        decoder_ffn_dim=64,
-        vocab_size=size,
-        max_position_embeddings=64,
-        eos_token_id=2,
-        pad_token_id=size - 1,
-        decoder_start_token_id=size - 1,
-        forced_eos_token_id=None,
+        **SEQ2SEQ, vocab_size=size, pad_token_id=size - 1, decoder_start_token_id=size - 1
     )
     return transformers.MarianMTModel(config)
 
