@@ -17,7 +17,7 @@ from repl import eventloop
 from repl.bench import engine_gpu, engine_guesses, engine_onnx, replicas
 from repl.bench.alone import Alone, Job
 from repl.bench.report import Figure, Report
-from repl.bench.rounds import cores, demo_lm
+from repl.bench.rounds import cores, demo_lm, in_turn
 from repl.params import Params
 
 TOKENS = 64
@@ -65,13 +65,8 @@ def second_turn(rounds: int) -> Figure:
         params=Params(max_new=TURN_TOKENS, min_new=TURN_TOKENS),
         cores=cores()[-1:],
     )
-    kept, fresh = [], []
-    with Alone(job, "repl.bench.peers.turns") as process:
-        for turn in range(rounds + 1):
-            ours, peer = process.round().cpu_rate, process.round().cpu_rate
-            if turn:  # the first warms both up
-                kept.append(ours)
-                fresh.append(peer)
+    with Alone(job, "repl.bench.peers.turns") as process:  # whose rounds are of either kind in turn
+        kept, fresh = in_turn(process, process, rounds)
     return Figure.compare("second turn", "first tokens/s", kept, "the prompt read anew", fresh, 3.0)
 
 
@@ -84,13 +79,8 @@ def alternatives(rounds: int, streams: int) -> Figure:
         cores=cores()[-1:],
     )
     told = msgspec.structs.replace(plain, params=msgspec.structs.replace(plain.params, logprobs=TOP))
-    ours, peers = [], []
     with Alone(told) as own, Alone(plain) as other:
-        for turn in range(rounds + 1):
-            rate, peer_rate = own.round().cpu_rate, other.round().cpu_rate
-            if turn:  # the first warms both up
-                ours.append(rate)
-                peers.append(peer_rate)
+        ours, peers = in_turn(own, other, rounds)
     name = f"{streams} stream{'s' if streams > 1 else ''}, top {TOP}"
     return Figure.compare(name, "tokens/s", ours, "without", peers, 0.95)
 
@@ -112,16 +102,11 @@ def under_load(rounds: int) -> Figure:
         params=Params(max_new=TOKENS, min_new=TOKENS),
         cores=cores()[-1:],
     )
-    ours, peers = [], []
     with (
         Alone(_reading(job, PART), "repl.bench.peers.pressed") as own,
         Alone(_reading(job, WHOLE), "repl.bench.peers.pressed") as other,
     ):
-        for turn in range(rounds + 1):
-            rate, peer_rate = own.round().cpu_rate, other.round().cpu_rate
-            if turn:  # the first warms both up
-                ours.append(rate)
-                peers.append(peer_rate)
+        ours, peers = in_turn(own, other, rounds)
     return Figure.compare("first token under load", "first tokens/s", ours, "prompts read whole", peers, 1.5)
 
 
@@ -165,13 +150,8 @@ def _against(
         lengths=list(lengths),
         together=together,
     )
-    ours, peers = [], []
     with Alone(job) as own, Alone(job, module) as other:
-        for turn in range(rounds + 1):
-            rate, peer_rate = own.round().cpu_rate, other.round().cpu_rate
-            if turn:  # the first warms both up
-                ours.append(rate)
-                peers.append(peer_rate)
+        ours, peers = in_turn(own, other, rounds)
     return Figure.compare(name, "tokens/s", ours, peer, peers, bar)
 
 

@@ -13,7 +13,7 @@ import msgspec
 
 from repl.bench.alone import Alone, Job
 from repl.bench.report import Figure
-from repl.bench.rounds import cores, demo_lm
+from repl.bench.rounds import cores, demo_lm, in_turn
 from repl.messages import ModelSpec
 from repl.params import Params
 
@@ -46,11 +46,6 @@ def _against(
         model=model, prompts=list(prompts), params=Params(max_new=TOKENS, min_new=TOKENS), cores=cores()[-1:]
     )
     guessing = msgspec.structs.replace(plain, model=msgspec.structs.replace(model, options=options))
-    ours, peers = [], []
     with Alone(guessing) as own, Alone(plain) as other:
-        for turn in range(rounds + 1):
-            rate, peer_rate = own.round().cpu_rate, other.round().cpu_rate
-            if turn:  # the first warms both up
-                ours.append(rate)
-                peers.append(peer_rate)
+        ours, peers = in_turn(own, other, rounds)
     return Figure.compare(name, "tokens/s", ours, "without", peers, bar)

@@ -16,7 +16,7 @@ import msgspec
 
 from repl.bench.alone import Alone, Job
 from repl.bench.report import Figure
-from repl.bench.rounds import cores, demo_lm
+from repl.bench.rounds import cores, demo_lm, in_turn
 from repl.messages import ModelSpec
 from repl.params import Params
 
@@ -63,12 +63,7 @@ def _against(rounds: int, size: str, model: ModelSpec, streams: int) -> Figure:
         cores=cores()[-1:],
     )
     graph = msgspec.structs.replace(eager, model=msgspec.structs.replace(model, options={"engine": "onnx"}))
-    ours, peers = [], []
     with Alone(graph) as own, Alone(eager) as other:
-        for turn in range(rounds + 1):
-            rate, peer_rate = own.round().cpu_rate, other.round().cpu_rate
-            if turn:  # the first warms both up
-                ours.append(rate)
-                peers.append(peer_rate)
+        ours, peers = in_turn(own, other, rounds)
     name = f"ONNX Runtime, {size}, {streams} stream{'s' if streams > 1 else ''}"
     return Figure.compare(name, "tokens/s", ours, "torch", peers, 1.0)

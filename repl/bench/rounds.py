@@ -1,11 +1,11 @@
-"""Rounds of prompts through a pool, timed from the first submission to the last end."""
+"""Rounds of prompts: through a pool, timed from the first submission to the last end, or by two processes."""
 
 import asyncio
 import os
 import time
 from collections.abc import Sequence
 
-from repl.bench.alone import Outcome
+from repl.bench.alone import Alone, Outcome
 from repl.demo import model_path
 from repl.messages import Failed, ModelSpec, Request, Step
 from repl.params import Params
@@ -39,6 +39,12 @@ async def through(
         if isinstance(end, Failed):
             raise RuntimeError(end.error.message)
     return Outcome(tokens, time.perf_counter() - began)
+
+
+def in_turn(own: Alone, other: Alone, rounds: int) -> tuple[list[float], list[float]]:
+    """Tokens a second of processor time of either, in rounds that alternate; the first warms both up."""
+    pairs = [(own.round().cpu_rate, other.round().cpu_rate) for _ in range(rounds + 1)][1:]
+    return [rate for rate, _ in pairs], [rate for _, rate in pairs]
 
 
 def demo_lm(slots: int) -> ModelSpec:
