@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from repl.safe import visible_line
 
 if TYPE_CHECKING:
-    from repl.params import Params, Value
+    from repl.params import Params
     from repl.pool.plan import ReplicaStatus, State
     from repl.session.background import Work
 
@@ -67,25 +67,17 @@ def state_words(status: ReplicaStatus, *, brief: bool = False) -> str:
     return " ".join(part for part in (status.state, stage, progress) if part)
 
 
-def value(setting: Value) -> str:
-    """A parameter's value as a person would type it."""
-    if isinstance(setting, tuple):
-        return ",".join(text.replace("\n", "\\n").replace("\t", "\\t") for text in setting) or "none"
-    if isinstance(setting, float):
-        return f"{setting:g}"
-    return "none" if setting is None else str(setting)
-
-
 def settings(params: Params) -> str:
     """The settings in force: greedy or how warm, what else differs from the defaults, the limit."""
     from repl.params import changed
+    from repl.session.decoding import show
 
     shown = changed(params)
     shown.pop("temperature", None)
     shown.pop("max_new", None)
     mode = "greedy" if params.beam == 1 else ""
-    first = f"temp {value(params.temperature)}" if params.temperature > 0 else mode
-    rest = [f"{SHORT.get(name, name)} {visible_line(value(setting))}" for name, setting in shown.items()]
+    first = f"temp {show(params.temperature)}" if params.temperature > 0 else mode
+    rest = [f"{SHORT.get(name, name)} {visible_line(show(value))}" for name, value in shown.items()]
     return join(first, *rest, f"max {params.max_new}")
 
 

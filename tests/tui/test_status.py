@@ -90,6 +90,8 @@ def test_settings_name_what_differs_from_the_defaults() -> None:
     warm = Params(temperature=0.7, top_p=0.9, max_new=64)
     assert settings(warm) == "temp 0.7 · top_p 0.9 · max 64"
     assert settings(Params(beam=4)) == "beam 4 · max 128"
+    near = Params(top_p=0.9999999, stop=("a\n", "b"))
+    assert settings(near) == "greedy · top_p 0.9999999 · stop a\\n,b · max 128"
 
 
 def test_durations_have_the_unit_that_suits_them() -> None:
