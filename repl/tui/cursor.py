@@ -48,7 +48,7 @@ def choices(step: Step) -> list[Choice]:
 
 
 class TokenCursor:
-    """A place in the answer of ``block``. ``draw`` it after each change."""
+    """A place in the answer of ``block``. A view that has it draws it anew with ``TokenView.point``."""
 
     def __init__(self, block: AnswerBlock, index: int) -> None:
         self.block = block

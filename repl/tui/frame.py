@@ -104,7 +104,4 @@ class Frame:
             return ""
         shown = {settings(session.effective(model)) for model in session.comparison}
         words = shown.pop() if len(shown) == 1 else "settings differ: /params"
-        chosen = (
-            named(session.comparison) if len(session.comparison) != 1 else visible_line(session.comparison[0])
-        )
-        return f"{words} · {chosen}"
+        return f"{words} · {named(session.comparison)}"

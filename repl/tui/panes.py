@@ -80,9 +80,8 @@ class Panes(Container):
             self.pane(model)
         self.order = list(models)
         for at, model in enumerate(models):
-            self.move_child(self._panes[model], before=at) if self.children[at] is not self._panes[
-                model
-            ] else None
+            if self.children[at] is not self._panes[model]:
+                self.move_child(self._panes[model], before=at)
         for model, pane in self._panes.items():
             if model not in self.order and pane.has_focus:
                 self.screen.set_focus(None)

@@ -30,7 +30,7 @@ class Parting:
         """For each answer the token in which it parts; None while it has not."""
         self._texts = [bytearray() for _ in self.exchanges]
         self._read = [0] * len(self.exchanges)
-        self._signs = [self._sign(x) for x in self.exchanges]
+        self._versions = [self._version(x) for x in self.exchanges]
         self._agreed = [0] * len(self.exchanges)
         """Of each text, what is known to be as the longest begins."""
         self._parted = False
@@ -58,10 +58,10 @@ class Parting:
     def _grow(self, at: int) -> bool:
         """Read one answer; whether it was taken back, so that nothing known of it holds."""
         exchange = self.exchanges[at]
-        sign = self._sign(exchange)
-        anew = sign != self._signs[at] or self._read[at] > len(exchange.answer.steps)
+        version = self._version(exchange)
+        anew = version != self._versions[at] or self._read[at] > len(exchange.answer.steps)
         if anew:
-            self._signs[at] = sign
+            self._versions[at] = version
             self._texts[at].clear()
             self._read[at] = 0
         steps = exchange.answer.steps
@@ -70,7 +70,8 @@ class Parting:
         return anew
 
     @staticmethod
-    def _sign(exchange: Exchange) -> tuple[int, int]:
+    def _version(exchange: Exchange) -> tuple[int, int]:
+        """Changes when what was read of an answer no longer holds."""
         return exchange.answer.rewrites, id(exchange.answer.started)
 
     def _differ(self) -> bool:

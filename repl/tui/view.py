@@ -20,7 +20,7 @@ from textual.widget import Widget
 from repl.probe.figure import STYLES
 from repl.tui import keymap
 from repl.tui.rows import drawn, with_more
-from repl.tui.transcript import LINES_PER_BLOCK, Block, Position, Row, Transcript
+from repl.tui.transcript import Block, Position, Row, Transcript
 
 WHEEL_ROWS = 3
 WHEEL_COLUMNS = 6
@@ -272,6 +272,3 @@ class LineView(Widget, can_focus=True):
             return strip
         last = self._rows[-1]  # dragging below the text selects to its end
         return strip.apply_offsets(last.start + len(last.text), last.y)
-
-
-__all__ = ["LINES_PER_BLOCK", "LineView"]
