@@ -21,7 +21,7 @@ _NEUTRAL = {
     name: getattr(Params(), name)
     for name in (
         *("seed", "n", "max_new", "max_new_ratio", "min_new", "truncate", "match_source_len", "replace_unk"),
-        *("source_lang", "target_lang"),
+        *("source_lang", "target_lang", "max_time"),
         "constraints",  # the plan says whether there are any
     )
 }

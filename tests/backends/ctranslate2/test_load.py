@@ -16,6 +16,7 @@ from backends.base import BackendError
 from backends.ctranslate2 import CTranslate2, folders
 from repl.demo import model_path
 from repl.messages import ModelSpec
+from repl.params import BY_COORDINATOR, PARAMETERS
 from tests.backends.ctranslate2.conftest import Load
 from tests.backends.ctranslate2.support import ask, request
 from tests.backends.fairseq import support as fairseq
@@ -139,6 +140,12 @@ class TestFolders:
     def test_other_checkpoints_are_left_to_their_own_backends(self):
         assert registry.recognise(DEMO) == "fairseq"
         assert registry.recognise(model_path("lm-late")) == "hf"
+
+
+def test_each_parameter_is_honoured_or_said_not_to_be():
+    assert set(CTranslate2.parameters) == set(PARAMETERS) - set(BY_COORDINATOR)
+    told = [support for support in CTranslate2.parameters.values() if support.level != "exact"]
+    assert all(support.note for support in told)
 
 
 class TestRefusals:
