@@ -5,10 +5,11 @@ Front ends and configuration speak these names only. A backend declares how it s
 """
 
 from repl.params.checking import TEXTS, ParamError, bias, changed, check, parameter, parse, resolve, token_id
-from repl.params.support import Support, SupportTable, honoured, unsupported
+from repl.params.support import BY_COORDINATOR, Support, SupportTable, honoured, unsupported
 from repl.params.vocabulary import PARAMETERS, Parameter, Params, Value
 
 __all__ = [
+    "BY_COORDINATOR",
     "PARAMETERS",
     "TEXTS",
     "ParamError",

@@ -21,12 +21,13 @@ class Support(msgspec.Struct, frozen=True):
 
 SupportTable = Mapping[str, Support]
 
-_KEPT: SupportTable = {"max_time": Support("exact", "", "kept by the coordinator, for every backend")}
+BY_COORDINATOR: SupportTable = {"max_time": Support("exact", "", "kept by the coordinator")}
+"""What no backend has to do anything for."""
 
 
 def honoured(name: str, table: SupportTable) -> Support:
     """How one parameter is honoured with a backend; one that nobody lists is not."""
-    return _KEPT.get(name) or table.get(name, Support("none"))
+    return BY_COORDINATOR.get(name) or table.get(name, Support("none"))
 
 
 def unsupported(params: Params, table: SupportTable) -> list[str]:

@@ -18,7 +18,7 @@ from backends.fairseq import Fairseq
 from backends.fairseq.engine import FairseqEngine
 from backends.fairseq.files import languages
 from repl.messages import Error
-from repl.params import PARAMETERS
+from repl.params import BY_COORDINATOR, PARAMETERS
 
 
 def refused(path: Path | str, device: str = "cpu", **more: Any) -> Error:
@@ -35,7 +35,7 @@ def state_of(path: Path) -> Any:
 def test_the_description_is_complete() -> None:
     backend: type[Backend] = Fairseq
     assert registry.find("fairseq") is backend
-    assert set(Fairseq.parameters) == set(PARAMETERS)
+    assert set(Fairseq.parameters) == set(PARAMETERS) - set(BY_COORDINATOR)
     assert all(support.note for support in Fairseq.parameters.values() if support.level == "differs")
     assert registry.missing("fairseq") == []
     assert {r.install for r in Fairseq.requires} == {"multigpu-repl install fairseq"}

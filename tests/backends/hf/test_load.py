@@ -19,7 +19,7 @@ from backends.hf import load as loading
 from backends.hf.causal import CausalRows
 from backends.hf.recurrent import RecomputedRows, RecurrentRows
 from repl.messages import ModelSpec
-from repl.params import PARAMETERS
+from repl.params import BY_COORDINATOR, PARAMETERS
 from tests.backends.hf.support import ask, build, reference, request, run
 
 
@@ -42,7 +42,7 @@ def refused(load, folder, **spec):
 
 def test_the_backend_is_registered_and_describes_every_parameter():
     assert registry.find("hf") is HuggingFace
-    assert set(HuggingFace.parameters) == set(PARAMETERS)
+    assert set(HuggingFace.parameters) == set(PARAMETERS) - set(BY_COORDINATOR)
 
 
 def test_importing_the_backend_imports_no_torch():
