@@ -111,10 +111,10 @@ class Coordinator:
     ) -> Ticket:
         """Queue a request; it gets its id here.
 
-        ``pin`` keeps it to a replica (``lm/0``) or to a device (``cuda:1``, ``gpu1``, ``cpu:0``); ``home``
-        names the replica to prefer; ``on_loss`` says whether an answer whose replica dies ends as lost or
-        goes on elsewhere, where the backend can. ``sink`` is called on the
-        loop with each event, never before this returns. Raises ``QueueFull`` or ``Unavailable``.
+        ``pin`` keeps it to a replica (``lm/0``) or to a device as plans name it (``cuda:1``, ``cpu:0``);
+        ``home`` names the replica to prefer; ``on_loss`` says whether an answer whose replica dies ends as
+        lost or goes on elsewhere, where the backend can. ``sink`` is called on the loop with each event,
+        never before this returns. Raises ``QueueFull`` or ``Unavailable``.
         """
         group = self._group(request.model)
         pinned = self._pinned(group, request.model, pin) if pin else None
@@ -153,8 +153,7 @@ class Coordinator:
         )
 
     def _pinned(self, group: Group, model: str, pin: str) -> frozenset[str]:
-        device = f"cuda:{pin[3:]}" if pin.startswith("gpu") and pin[3:].isdigit() else pin
-        names = frozenset(r.name for r in group.replicas if pin == r.name or device == r.plan.device)
+        names = frozenset(r.name for r in group.replicas if pin in (r.name, r.plan.device))
         if names:
             return names
         known = ", ".join(f"{r.name} on {r.plan.device}" for r in group.replicas)

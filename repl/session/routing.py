@@ -113,12 +113,17 @@ def device(name: str) -> str | None:
     return None if match is None else match[2] or f"cuda:{match[1]}"
 
 
+def short(device: str) -> str:
+    """A device as it is quickly typed: ``gpu1`` for ``cuda:1``; see ``device`` for the way back."""
+    return device.replace("cuda:", "gpu")
+
+
 def addresses(models: Sequence[str], replicas: Sequence[Replica]) -> dict[str, str]:
     """Everything that can follow ``@``, with what it is."""
     devices = dict.fromkeys(replica.device for replica in replicas)
     return (
         dict.fromkeys(models, "model")
-        | {device.replace("cuda:", "gpu"): "device" for device in devices}
+        | {short(device): "device" for device in devices}
         | {replica.name: f"replica on {replica.device}" for replica in replicas}
     )
 

@@ -106,7 +106,7 @@ def _places(session: "Session") -> "Iterable[Offer]":
     for status in session.status():
         yield status.name, f"{status.device}, {status.state}"
     for device in dict.fromkeys(status.device for status in session.status()):
-        yield device.replace("cuda:", "gpu"), "device"
+        yield routing.short(device), "device"
 
 
 async def _restart(session: "Session", ui: FrontEnd, argument: str) -> None:
