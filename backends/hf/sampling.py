@@ -15,7 +15,7 @@ from transformers import LogitsProcessorList
 from backends import noise
 from backends.hf import greatest
 from backends.hf.candidates import narrow
-from backends.hf.processors import Warp, apply, forbid, warpers
+from backends.hf.processors import Warp, apply, warpers, without
 from backends.hf.rows import Rows
 
 _CHUNK = 64
@@ -90,10 +90,10 @@ def choose(logits: Tensor, rows: Sequence[Draws]) -> tuple[Tensor, list[Choice]]
 
     ``logits`` is float32 ``[rows, vocab]``.
     """
-    allowed, taken = forbid(logits, [row.forbidden for row in rows])
-    left = allowed.logsumexp(-1)
+    with without(logits, [row.forbidden for row in rows]) as taken:
+        left = logits.logsumexp(-1)
+        scores, tokens, processed = _draw(logits, left, rows)
     total = left if taken is None else torch.logaddexp(left, taken)
-    scores, tokens, processed = _draw(allowed, left, rows)
     raw = logits.gather(1, tokens[:, None])[:, 0] - total
     columns = [tokens, raw, scores, total, processed]
     figures = torch.stack([column.double() for column in columns], dim=1)

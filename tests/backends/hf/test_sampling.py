@@ -7,7 +7,7 @@ torch = pytest.importorskip("torch")
 from backends import noise
 from backends.hf import sampling
 from backends.hf.candidates import narrow
-from backends.hf.processors import Fixed, Warp, forbid, processors, warpers
+from backends.hf.processors import Fixed, Warp, forbid, processors, warpers, without
 from backends.hf.text import Codec
 from backends.hf.wording import Wording
 from repl.params import Params
@@ -142,6 +142,18 @@ def test_forbidden_tokens_of_some_rows_or_of_all():
         assert forbidden == tokens
         assert torch.allclose(torch.logaddexp(left.logsumexp(-1), taken), scores.logsumexp(-1))
     assert torch.equal(scores, torch.arange(12.0).reshape(3, 4))
+
+
+@pytest.mark.parametrize("tokens", [[(2,)] * 3, [(2,), (), (0, 4)], [(), (), ()]])
+def test_forbidding_for_a_while_leaves_the_scores_as_they_were(tokens):
+    scores = torch.randn(3, 6, generator=torch.Generator().manual_seed(1))
+    before = scores.clone()
+    left, taken = forbid(before, tokens)
+    with pytest.raises(KeyError), without(scores, tokens) as gone:
+        assert torch.equal(scores, left)
+        assert gone is taken is None or torch.equal(gone, taken)
+        raise KeyError  # as a draw may
+    assert torch.equal(scores, before)
 
 
 def test_processors_stand_in_the_order_of_generate(network, tokenizer):
