@@ -11,7 +11,8 @@ from backends.ctranslate2.plan import Plan
 from backends.ctranslate2.results import finished
 from backends.ctranslate2.rows import Row
 from backends.ctranslate2.tokens import Token
-from backends.ctranslate2.writing import Writer, cut
+from backends.ctranslate2.writing import Writer
+from backends.stops import cut
 from repl.messages import Event, Request, Started
 
 Way = Literal["stream", "guided", "beams", "read"]

@@ -7,7 +7,7 @@ import numpy as np
 
 from backends.ctranslate2.asked import Reader
 from backends.ctranslate2.rows import Row
-from backends.ctranslate2.writing import cut
+from backends.stops import cut
 from repl.messages import Finished, FinishReason, Hypothesis
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from backends.ctranslate2.asked import Asked
 from backends.ctranslate2.tokens import Token
-from backends.ctranslate2.writing import cut
+from backends.stops import cut
 from repl.messages import FinishReason, Request
 
 

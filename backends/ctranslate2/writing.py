@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from backends.ctranslate2.asked import Codec
 from backends.ctranslate2.tokens import Token
+from backends.stops import cut, without_partial_stop
 from repl.messages import Event, Request, Rewound, Step
 
 
@@ -71,18 +72,3 @@ class Writer:
 def piece(pieces: Sequence[bytes], token: int) -> bytes:
     """What a token writes; a model may have more of them than its tokenizer."""
     return pieces[token] if token < len(pieces) else b""
-
-
-def cut(text: str, stops: Sequence[str]) -> tuple[str, bool]:
-    """``text`` up to the stop string that is complete first, and whether there was one."""
-    found = [(at + len(stop), at) for stop in stops if (at := text.find(stop)) >= 0]
-    return (text[: min(found)[1]], True) if found else (text, False)
-
-
-def without_partial_stop(text: str, stops: Sequence[str]) -> str:
-    """``text`` without an end that may turn out to be the start of a stop string."""
-    longest = min(len(text), max(map(len, stops), default=1) - 1)
-    for size in range(longest, 0, -1):
-        if any(stop.startswith(text[-size:]) for stop in stops):
-            return text[:-size]
-    return text

@@ -2,7 +2,8 @@
 
 from backends.fairseq.nodes import Node
 from backends.fairseq.prompt import Prompt
-from backends.fairseq.text import Codec, cut, without_partial_stop
+from backends.fairseq.text import Codec
+from backends.stops import cut, without_partial_stop
 from repl.messages import Event, Request, Rewound, Step
 
 

@@ -14,7 +14,7 @@ from backends.fairseq.nodes import Ends, Node, end_of
 from backends.fairseq.plan import Plan
 from backends.fairseq.prompt import Prompt
 from backends.fairseq.teacher import Text, looks_ahead, read
-from backends.fairseq.text import cut
+from backends.stops import cut
 from repl.messages import Event, Finished, FinishReason, Hypothesis, Request
 
 

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from backends.fairseq.text import Codec, cut
+from backends.fairseq.text import Codec
+from backends.stops import cut
 
 _IMPOSSIBLE = float("-inf")
 

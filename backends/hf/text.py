@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from backends import fingerprint
 from backends.hf.pieces import pieces, scheme
+from backends.stops import cut, without_partial_stop
 
 _CONTEXT = 8
 """Fewest tokens of the prompt a decoder sees, to know what comes before the answer."""
@@ -135,31 +136,17 @@ class StopScanner:
         if not self._stops:
             return text, False
         self._held += text
-        found = ((self._held.find(stop), len(stop)) for stop in self._stops)
-        # The one that is complete first counts, so that the cut does not depend on token borders.
-        hits = [(at + size, at) for at, size in found if at >= 0]
-        if hits:
-            return self._take(min(hits)[1]), True
-        keep = 0 if last else self._partial()
-        return self._take(len(self._held) - keep), False
+        shown, stopped = cut(self._held, self._stops)
+        if not stopped and not last:
+            shown = without_partial_stop(shown, self._stops)
+        self._held = self._held[len(shown) :]
+        return shown, stopped
 
     def fork(self) -> "StopScanner":
         """A copy that can go on another way."""
         twin = StopScanner(self._stops)
         twin._held = self._held
         return twin
-
-    def _partial(self) -> int:
-        """Length of the longest end of the held text that begins a stop string."""
-        longest = min(len(self._held), max(map(len, self._stops)) - 1)
-        for size in range(longest, 0, -1):
-            if any(stop.startswith(self._held[-size:]) for stop in self._stops):
-                return size
-        return 0
-
-    def _take(self, size: int) -> str:
-        text, self._held = self._held[:size], self._held[size:]
-        return text
 
 
 class Writer:

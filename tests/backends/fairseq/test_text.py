@@ -17,7 +17,7 @@ from backends.base import BackendError
 from backends.fairseq import Fairseq, splitting
 from backends.fairseq.options import Options
 from backends.fairseq.rules import repeats
-from backends.fairseq.text import Codec, cut, marks, without_partial_stop
+from backends.fairseq.text import Codec, marks
 from repl.messages import Error, Finished
 from repl.readings import Tokenized
 
@@ -149,15 +149,6 @@ def test_text_that_is_taken_back_is_rewound(tmp_path: Path) -> None:
     told = Told(engine, request("a", prefix='" a " a', max_new=6))
     assert told.rewound
     assert told.text == told.finished.text
-
-
-def test_stop_strings() -> None:
-    assert cut("one two three", ("three", "two")) == ("one ", True)
-    assert cut("abcd", ("abcd", "bc")) == ("a", True)
-    assert cut("abc", ("x",)) == ("abc", False)
-    assert without_partial_stop("ab\n", ("\n\n", "x")) == "ab"
-    assert without_partial_stop("ab</", ("</s>",)) == "ab"
-    assert without_partial_stop("ab", ()) == "ab"
 
 
 def test_repeated_n_grams() -> None:
