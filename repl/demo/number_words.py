@@ -1,4 +1,4 @@
-"""The data of the two fairseq demo models: English number words and their digits, 0 to 99999.
+"""The data of the demo models about numbers: English number words, their digits and kinds, 0 to 99999.
 
 The split into train, valid and test is by number, never by spelling: a number that is held out is held out
 in all its spellings. The module needs nothing but the standard library.
@@ -16,24 +16,12 @@ HELD_OUT = 500
 _T = TypeVar("_T")
 
 _ONES = [
-    *(
-        "zero",
-        "one",
-        "two",
-        "three",
-        "four",
-        "five",
-        "six",
-        "seven",
-        "eight",
-        "nine",
-        "ten",
-        "eleven",
-        "twelve",
-    ),
-    *("thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"),
+    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"),
+    *("ten", "eleven", "twelve", "thirteen", "fourteen"),
+    *("fifteen", "sixteen", "seventeen", "eighteen", "nineteen"),
 ]
 _TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+KINDS = ("below a hundred", "hundreds", "thousands", "no number")
 
 
 class Split(NamedTuple):
@@ -109,9 +97,6 @@ def write_sentences(folder: Path) -> None:
 def _spellings(numbers: Iterable[int], example: Callable[[int, str], _T], both: bool) -> list[_T]:
     """One example for each number; with `both`, every third is spelled without its "and"."""
     return [example(number, "" if both and place % 3 == 2 else "and") for place, number in enumerate(numbers)]
-
-
-KINDS = ("below a hundred", "hundreds", "thousands", "no number")
 
 
 def kind(number: int) -> str:

@@ -5,7 +5,6 @@ Both are small BERTs over number words. `numcloze` fills the gaps of lines such 
 weights in the Hugging Face format.
 """
 
-import copy
 import math
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +22,7 @@ from transformers import (
 )
 
 from repl.demo import number_words
+from repl.demo.train_lm import save
 
 PAD, UNKNOWN, BEGIN, END, MASK = SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 IGNORED = -100
@@ -55,7 +55,7 @@ def train_numcloze(folder: Path, steps: int | None = None) -> None:
     torch.manual_seed(plan.seed)
     network = BertForMaskedLM(_config(tokenizer, plan))
     _train(network, _gaps(tokenizer, lines, plan), plan)
-    _save(network, tokenizer, folder)
+    save(network, tokenizer, folder)
 
 
 def train_numkind(folder: Path, steps: int | None = None) -> None:
@@ -65,7 +65,7 @@ def train_numkind(folder: Path, steps: int | None = None) -> None:
     torch.manual_seed(plan.seed)
     network = BertForSequenceClassification(_config(tokenizer, plan, number_words.KINDS))
     _train(network, _kinds(tokenizer, plan), plan)
-    _save(network, tokenizer, folder)
+    save(network, tokenizer, folder)
 
 
 def _tokenizer(plan: Plan) -> PreTrainedTokenizerFast:
@@ -167,10 +167,3 @@ def _rate(steps: int) -> Callable[[int], float]:
     """Warm up over the first 5 %, then follow a cosine down to zero."""
     warm = max(1, steps // 20)
     return lambda step: min((step + 1) / warm, 0.5 * (1 + math.cos(math.pi * min(step / steps, 1.0))))
-
-
-def _save(network: Any, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
-    """Write weights in half precision, configuration and tokenizer."""
-    from repl.demo.train_lm import save
-
-    save(copy.deepcopy(network), tokenizer, folder)

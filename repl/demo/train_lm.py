@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
 from repl.demo import corpus
 
@@ -117,7 +117,7 @@ def build_model(tokenizer: PreTrainedTokenizerFast, plan: Plan) -> LlamaForCausa
     return LlamaForCausalLM(config)
 
 
-def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     """Write weights in half precision, configuration and tokenizer; `model` itself stays as it is.
 
     The tokenizer's class is named as versions 4 and 5 of transformers both know it.
