@@ -120,7 +120,7 @@ class ReplApp(Actions):
         self._show_panes(self.config.compare)
         self.screen.set_focus(self.prompt)
         if self._doubt is not None:
-            self._service.front_end.notice(self._doubt)
+            self.front_end.notice(self._doubt)
         self.call_after_refresh(self._start)
 
     def on_resize(self, event: events.Resize) -> None:
@@ -160,7 +160,7 @@ class ReplApp(Actions):
         gc.freeze()
 
     async def _opened(self, session: Session) -> None:
-        session.listen(self._service.front_end)
+        session.listen(self.front_end)
         earlier = await session.store.lines()
         if not self.is_running:
             return  # left while it was being opened
@@ -182,7 +182,7 @@ class ReplApp(Actions):
         Raises what broke it down.
         """
         await self._service.close()
-        return self._service.front_end.late
+        return self.front_end.late
 
     # -- what the front end is told --------------------------------------------------------------------------
 
@@ -227,7 +227,7 @@ class ReplApp(Actions):
         """Send a line as if it had been typed."""
         self.drawer.close()
         self.frame.say("")
-        self._service.front_end.begin_line()
+        self.front_end.begin_line()
         self._service.submit(line)
 
     def prefill(self, text: str) -> None:
