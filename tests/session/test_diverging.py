@@ -12,8 +12,8 @@ from repl.probe.noise import Noise
 from repl.probe.parting import Divergence
 from repl.session import commands
 from tests.session.support import pool_of, typed
+from tests.session.teller import reading_session
 from tests.session.toy import NEXT
-from tests.session.toyreader import reading_session
 
 
 @pytest.fixture

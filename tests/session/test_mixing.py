@@ -8,7 +8,7 @@ import pytest
 from repl.session.commands.probing import lockstep
 from repl.session.commands.probing.mixing import members
 from tests.session.support import pool_of, typed
-from tests.session.toyreader import OTHER, reading_session
+from tests.session.teller import OTHER, reading_session
 
 
 @pytest.fixture

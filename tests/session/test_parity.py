@@ -3,7 +3,7 @@
 import pytest
 
 from tests.session.support import pool_of
-from tests.session.toyreader import reading_session
+from tests.session.teller import reading_session
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The toy language model, which also scores texts and tells its whole distributions."""
+"""A toy pool that tells its whole distributions, which may jitter, of answers and of texts it scores."""
 
 import math
 import struct
@@ -19,7 +19,7 @@ OTHER = {
 """Parts from the toy's own table after a and b; its first choice differs after b."""
 
 
-class Reader(Toy):
+class Teller(Toy):
     """Answers ``score`` and honours ``distributions``."""
 
     def __init__(self, models):
@@ -73,7 +73,7 @@ class Reader(Toy):
 
 
 def reading_session(screen, *names: str) -> Session:
-    """A session of toy models; ``b`` has the other table."""
-    session = opened(Reader, screen, *(names or ("a", "b")), compare=("a",))
+    """A session of such models; ``b`` has the other table."""
+    session = opened(Teller, screen, *(names or ("a", "b")), compare=("a",))
     pool_of(session).tables["b"] = OTHER
     return session
