@@ -215,6 +215,7 @@ async def in_the_app(path: Path) -> Answers:
             await until(lambda: app.session is not None, lambda: "the session never opened")
             session = app.session
             assert session is not None
+            await session.coordinator.ready()
             for count, line in enumerate([f"/set seed {SEED}", *LINES]):
                 app.prompt.focus()
                 app.prompt.fill(line)
@@ -227,6 +228,7 @@ async def in_the_app(path: Path) -> Answers:
 
 async def in_line_mode(path: Path) -> Answers:
     async with sitting(choose(Arguments(config=str(path)))) as line:
+        await line.session.coordinator.ready()
         for count, text in enumerate([f"/set seed {SEED}", *LINES]):
             line.type(text + "\r")
             await line.until(lambda asked=count: answered(line.session, asked))
