@@ -181,6 +181,20 @@ def _translations(spec: ModelSpec, chosen: Options) -> dict[str, str]:
     return {pair[0]: pair[1] for pair in pairs}
 
 
+def _notes(codec: Codec, members: int, chosen: Options, fused: Fusion | None) -> tuple[str, ...]:
+    """What whoever asks the model is to know."""
+    notes = []
+    if codec.unsplit:
+        notes.append("the dictionary holds parts of words: set 'options: {bpe: ...}' to have prompts split")
+    if members > 1:
+        notes.append(f"an ensemble of {members} checkpoints")
+    if fused is not None:
+        notes.append(f"a language model has a say of {fused.weight:g}")
+    if chosen.retain_dropout:
+        notes.append("dropout is on: answers and figures vary with the seed")
+    return tuple(notes)
+
+
 def _assembled(
     spec: ModelSpec,
     paths: Sequence[Path],
@@ -193,6 +207,7 @@ def _assembled(
     device: str,
     dtype: str,
 ) -> Model:
+    """What is loaded, with the figures that fairseq's task and networks tell of themselves."""
     from fairseq.models.lstm import LSTMEncoder
     from fairseq.utils import resolve_max_positions
 
@@ -201,15 +216,6 @@ def _assembled(
         longest = next(iter(longest.values()))
     positions = resolve_max_positions(longest, *(network.max_positions() for network in loaded))
     causal = not hasattr(loaded[0], "encoder")
-    notes = []
-    if codec.unsplit:
-        notes.append("the dictionary holds parts of words: set 'options: {bpe: ...}' to have prompts split")
-    if len(loaded) > 1:
-        notes.append(f"an ensemble of {len(loaded)} checkpoints")
-    if fused is not None:
-        notes.append(f"a language model has a say of {fused.weight:g}")
-    if chosen.retain_dropout:
-        notes.append("dropout is on: answers and figures vary with the seed")
     read = [*paths, Path(chosen.lm_path).expanduser()] if chosen.lm_path else paths
     pads_left = not causal and bool((task.cfg or task.args).left_pad_source)
     return Model(
@@ -230,5 +236,5 @@ def _assembled(
         attends_left=pads_left and not isinstance(loaded[0].encoder, LSTMEncoder),
         dtype=dtype,
         checkpoint_hash=fingerprint.files(read),
-        notes=tuple(notes),
+        notes=_notes(codec, len(loaded), chosen, fused),
     )

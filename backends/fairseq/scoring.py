@@ -70,16 +70,21 @@ def score(model: Model, request: Request, passes: Passes) -> Iterator[list[Event
         attention = forced.attention
         of_target = None if attention is None else attention[first:]
         hypotheses = (results.of_score(model, request, read, nodes, of_target),)
-    yield [
-        Finished(
-            id=request.id,
-            reason="done",
-            text=model.codec.text(target),
-            hypotheses=hypotheses,
-            batch=forced.rows if forced is not None else 1,
-            padded=forced.padded if forced is not None else 0,
-        )
-    ]
+    yield [_finished(request, model.codec.text(target), hypotheses, forced)]
+
+
+def _finished(
+    request: Request, text: str, hypotheses: tuple[Hypothesis, ...], forced: Forced | None
+) -> Finished:
+    """The end; ``forced`` is the pass in which the text was read, None where none was needed."""
+    return Finished(
+        id=request.id,
+        reason="done",
+        text=text,
+        hypotheses=hypotheses,
+        batch=forced.rows if forced is not None else 1,
+        padded=forced.padded if forced is not None else 0,
+    )
 
 
 def _source(model: Model, request: Request, route: Route, length: int) -> Source:
