@@ -146,7 +146,7 @@ async def measure(case: Case, rounds: int) -> list[Figure]:
         for name, pool in pools.items():
             figures += await footprint.figures(case.name, name, pool, case.lines[0], case.params)
         for name, process in bare.items():
-            figures += footprint.peak(case.name, f"bare {name}", [process.pid])
+            figures += footprint.memory_of(case.name, f"bare {name}", [process.pid])
     held = {name: size for name, size in peaks.items() if size is not None}
     return figures + [footprint.memory(case.name, name, size) for name, size in held.items()]
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from repl.bench import peak as peaks
+from repl.bench import peak
 from repl.bench.report import Figure
 from repl.messages import Request, Step
 from repl.params import Params
@@ -31,12 +31,12 @@ async def figures(case: str, model: str, pool: Coordinator, line: str, params: P
             )
         )
     pids = [status.pid for status in pool.status() if status.pid is not None]
-    return found + peak(case, model, pids)
+    return found + memory_of(case, model, pids)
 
 
-def peak(case: str, name: str, pids: Sequence[int]) -> list[Figure]:
-    """The memory of the greatest of these processes; nothing where the system does not tell."""
-    sizes = [size for pid in pids if (size := peaks.of(pid)) is not None]
+def memory_of(case: str, name: str, pids: Sequence[int]) -> list[Figure]:
+    """The most memory that one of these processes has held; nothing where the system does not tell."""
+    sizes = [size for pid in pids if (size := peak.of(pid)) is not None]
     return [memory(case, name, max(sizes))] if sizes else []
 
 
