@@ -119,6 +119,9 @@ class CausalRows:
         self._pads = [gap + mine for gap in self._pads] + [gap + theirs for gap in other._pads]
         self.length = length
 
+    def share(self) -> None:
+        """Told once others may join while they run; a place to prepare for many steps, where that helps."""
+
     def held(self, row: int) -> int:
         """Tokens of a row, without padding."""
         return self.length - self._pads[row]

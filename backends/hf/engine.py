@@ -241,6 +241,7 @@ class HuggingFaceEngine:
             return False
         if self._shared not in self._batches:
             self._shared = batch
+            batch.rows.share()
             return False
         assert self._shared is not None
         try:

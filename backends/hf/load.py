@@ -12,7 +12,7 @@ import transformers
 
 from backends.base import BatchingEngine, Progress
 from backends.faults import package_needed
-from backends.hf import drafting, encoder_load, group, onnx
+from backends.hf import compiled, drafting, encoder_load, group, onnx
 from backends.hf.assistant import Helper
 from backends.hf.engine import HuggingFaceEngine
 from backends.hf.errors import while_loading
@@ -80,6 +80,8 @@ def _load(spec: ModelSpec, device: str, threads: int, progress: Progress) -> Bat
         notes.append(f"with the adapter {source.adapter.name} merged in")
     if options.engine == "onnx":
         onnx.check(spec, config)
+    if options.engine == "compiled":
+        compiled.check(spec, config)
     if reads_only(config):
         return _load_encoder(checkpoint, dtype, notes, device, progress)
     leader = None
@@ -134,6 +136,9 @@ def _rows(
             loader = importlib.import_module("backends.hf.onnx.load")
             graph, rows = loader.replace(checkpoint, network, device, threads, progress)
         return graph, rows
+    if checkpoint.options.engine == "compiled":
+        loader = importlib.import_module("backends.hf.compiled.load")
+        return network, loader.prepare(checkpoint, network, device, progress)
     progress("self-test", None)
     return network, choose_rows(network, spec.slots, device)
 

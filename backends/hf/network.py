@@ -46,8 +46,8 @@ class Options(msgspec.Struct, forbid_unknown_fields=True):
     """Tokens whose keys and values may be held at once; None takes a share of the free memory."""
     adapter: str | None = None
     """Folder of a PEFT adapter that is merged into the weights."""
-    engine: Literal["eager", "onnx"] = "eager"
-    """What runs the forward passes: torch, or ONNX Runtime."""
+    engine: Literal["eager", "onnx", "compiled"] = "eager"
+    """What runs the forward passes: torch, ONNX Runtime, or torch with compiled steps."""
     provider: Literal["auto", "cpu", "cuda", "tensorrt"] = "auto"
     """ONNX Runtime's; ``auto`` goes by the device."""
     lookup: Annotated[int, msgspec.Meta(ge=1)] | None = None
@@ -60,6 +60,8 @@ class Options(msgspec.Struct, forbid_unknown_fields=True):
     """The GGUF file in the folder that is the model."""
     quantise: quantised.Bits | None = None
     """Hold the weights in so many bits."""
+    static_tokens: Annotated[int, msgspec.Meta(ge=16)] | None = None
+    """Longest text, in tokens, that compiled steps hold, others being eager; None goes by the device."""
 
 
 class Checkpoint(NamedTuple):

@@ -64,6 +64,20 @@ def rewinds(network: Any, make: Callable[[], Rows]) -> bool:
         return False
 
 
+def agrees(network: Any, make: Callable[[], Rows], other: Callable[[], Rows], size: int) -> bool:
+    """Whether ``size`` rows of different lengths get the same logits from both, step by step."""
+    prompts = [_prompt(network, 3 + row % 5) for row in range(size)]
+    mine, theirs = make(), other()
+    farthest = 0.0
+    with torch.inference_mode():
+        logits, expected = mine.prefill(prompts), theirs.prefill(prompts)
+        for _ in range(_STEPS):
+            farthest = max(farthest, _distance(logits, expected))
+            tokens = expected.argmax(-1)
+            logits, expected = mine.decode(tokens), theirs.decode(tokens)
+    return max(farthest, _distance(logits, expected)) <= _tolerance(network)
+
+
 def deviation(network: Any, make: Callable[[], Rows], together: bool) -> float:
     """The largest difference from the logits of ``generate``, in their standard deviations."""
     prompts = [_prompt(network, length) for length in _PROMPTS]

@@ -1,0 +1,121 @@
+"""From a network to rows whose steps are compiled or captured, once they compute what eager ones do."""
+
+from functools import partial
+from typing import Any
+
+from transformers import DynamicCache
+from transformers.cache_utils import DummyLayer
+
+from backends.base import BackendError, Progress
+from backends.faults import first_line, is_out_of_memory
+from backends.hf import selftest
+from backends.hf.causal import CausalRows
+from backends.hf.compiled import refused
+from backends.hf.compiled.buffer import Buffer
+from backends.hf.compiled.rows import Place, StaticRows
+from backends.hf.compiled.steps import Steps
+from backends.hf.kinds import RowsChoice, choose_rows, limits, plain_cache
+from backends.hf.memory import capacity
+from backends.hf.network import Checkpoint
+from backends.hf.rows import accepted
+from repl.messages import ModelSpec
+
+CPU_ROWS = 4
+"""Most rows of a compiled step on a CPU."""
+CPU_TOKENS = 256
+GPU_TOKENS = 4096
+"""Of each row, unless the options or the model say otherwise: each step looks at all there may be."""
+LEAST_TOKENS = 16
+"""The self-test's rows have to fit in."""
+_SHARE = 0.5
+"""Of the room for keys and values that the buffer may take."""
+
+
+def prepare(checkpoint: Checkpoint, network: Any, device: str, progress: Progress) -> RowsChoice:
+    """How the model's sequences are kept; raises ``BackendError`` where steps cannot be compiled."""
+    spec = checkpoint.spec
+    length = _length(checkpoint, network, device)
+    _check(spec, network, length)
+    progress("self-test", None)
+    eager = choose_rows(network, spec.slots, device)
+    if not (eager.ragged and eager.divisible):
+        raise refused(spec, "answers that share a batch would differ")
+    sizes = buckets(eager.slots, device)
+    room = capacity(eager.make, network.device)
+    assert room is not None  # of keys and values it is always known
+    if sizes[-1] * length > room * _SHARE:
+        raise BackendError(
+            "out_of_memory",
+            f"model '{spec.name}': there is no memory for {sizes[-1]} compiled rows of {length} tokens",
+            "lower static_tokens or slots, or take 'engine: compiled' out of its options",
+        )
+    steps = Steps(network, Buffer(network, sizes[-1], length), sizes)
+    try:
+        for done, rows in enumerate(reversed(sizes)):  # the largest takes the memory that the others share
+            progress("compiling", done / len(sizes))
+            steps.make_ready(rows)
+    except Exception as error:  # the compiler's classes have nothing in common but this
+        if is_out_of_memory(error):
+            raise
+        kind = " (it needs a C++ compiler, g++ for one)" if device == "cpu" else ""
+        raise refused(spec, first_line(error) + kind, error) from error
+    make = partial(StaticRows, network, Place(steps))
+    progress("self-test", None)
+    _compare(spec, network, make, sizes)
+    how = "CUDA graphs" if device.startswith("cuda") else "compiled"
+    listed = ", ".join(map(str, sizes))
+    note = f"steps are {how} for batches of {listed}, up to {length} tokens; all else is eager"
+    return eager._replace(make=make, notes=(*eager.notes, note))
+
+
+def buckets(slots: int, device: str) -> list[int]:
+    """Numbers of rows that steps are made for.
+
+    On a CPU these are few: each takes a while to compile, and rows that nobody has cost as much as others.
+    """
+    if device == "cpu":
+        return sorted({1, min(slots, CPU_ROWS)})
+    sizes = [1]
+    while sizes[-1] < slots:
+        sizes.append(min(2 * sizes[-1], slots))
+    return sizes
+
+
+def _length(checkpoint: Checkpoint, network: Any, device: str) -> int:
+    wanted = checkpoint.options.static_tokens or (CPU_TOKENS if device == "cpu" else GPU_TOKENS)
+    context, _ = limits(network.config)
+    return min(wanted, context or wanted)
+
+
+def _check(spec: ModelSpec, network: Any, length: int) -> None:
+    """Refuse what cannot be told a row's position, or does not look at all there is of it."""
+    if length < LEAST_TOKENS:
+        raise refused(spec, f"it reads no more than {length} tokens")
+    if not plain_cache(network):
+        raise refused(spec, "its state is more than keys and values")
+    if "position_ids" not in accepted(network):
+        raise refused(spec, "it cannot be told the position of a token")
+    kind = network.config._attn_implementation
+    if kind not in ("sdpa", "eager"):
+        raise refused(spec, f"attention: {kind} takes no mask of one's own", None, ", or attention")
+    for layer in DynamicCache(config=network.config).layers:
+        window = getattr(layer, "sliding_window", None)
+        if window is not None and window < length:
+            more = f", or set static_tokens to {window}"
+            raise refused(spec, f"some layers look at {window} tokens only", None, more)
+        if isinstance(layer, DummyLayer):
+            raise refused(spec, "some layers have the keys and values of others")
+
+
+def _compare(spec: ModelSpec, network: Any, make: Any, sizes: list[int]) -> None:
+    """Refuse steps that differ, from ``generate``'s or for any number of rows from eager ones."""
+
+    def shared() -> StaticRows:
+        rows: StaticRows = make()
+        rows.share()
+        return rows
+
+    good = selftest.passes(network, shared, together=True)
+    eager = partial(CausalRows, network)
+    if not (good and all(selftest.agrees(network, shared, eager, rows) for rows in sizes)):
+        raise refused(spec, "its answers differ from transformers' generate")
