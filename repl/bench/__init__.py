@@ -73,9 +73,10 @@ def _run(name: str, quick: bool) -> "Report":
 
 
 def _replay(trace: Path) -> "Report":
+    from repl import eventloop
     from repl.bench.replay import replay
 
     try:
-        return replay(trace)
+        return eventloop.run(replay(trace))
     except OSError as error:
         raise BenchError(f"{trace}: {error.strerror}") from None

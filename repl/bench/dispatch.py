@@ -148,8 +148,11 @@ async def measure(rounds: int, seconds: float) -> tuple[Figure, ...]:
     return tuple(found)
 
 
-def simulated(replicas: int, load: float, count: int) -> list[Figure]:
-    """The real decision on pretended replicas: what it costs, and how far from the best path it lands."""
+async def simulated(replicas: int, load: float, count: int) -> list[Figure]:
+    """The real decision on pretended replicas: what it costs, and how far from the best path it lands.
+
+    A coroutine because a ticket belongs to an event loop.
+    """
     outcomes, beyond, waits = [], [], []
     for seed in range(3):
         trace = simulator.jobs(load, replicas, count, seed)
@@ -167,11 +170,11 @@ def simulated(replicas: int, load: float, count: int) -> list[Figure]:
     ]
 
 
-def at_scale(count: int) -> list[Figure]:
+async def at_scale(count: int) -> list[Figure]:
     """Pools no machine at hand has."""
     found = []
     for replicas in (8, 64, 512):
-        found += simulated(replicas, 0.95, count)
+        found += await simulated(replicas, 0.95, count)
     return found
 
 
@@ -180,5 +183,5 @@ def run(*, quick: bool = False) -> Report:
     about = f"{REPLICAS} echo replicas at {TOKENS_PER_SECOND:g} tokens/s, lognormal lengths, Poisson arrivals"
     note = "waits of other policies: computed on the same arrivals and measured service times"
     found = eventloop.run(measure(3, 3.0 if quick else 15.0))
-    found += tuple(at_scale(2_000 if quick else 20_000))
+    found += tuple(eventloop.run(at_scale(2_000 if quick else 20_000)))
     return Report(bench="dispatch", about=about, figures=found, notes=(note,))

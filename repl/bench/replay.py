@@ -88,8 +88,11 @@ def figures(name: str, model: _Model) -> Iterator[Figure]:
             )
 
 
-def replay(path: Path) -> Report:
-    """Replay a trace; raises ``BenchError`` or ``OSError``."""
+async def replay(path: Path) -> Report:
+    """Replay a trace; raises ``BenchError`` or ``OSError``.
+
+    A coroutine because a ticket belongs to an event loop.
+    """
     models = read(path)
     found = [figure for name, model in models.items() if model.served() for figure in figures(name, model)]
     about = f"{path.name}, as it was against other policies on the same requests"

@@ -18,7 +18,7 @@ async def test_a_trace_of_a_busy_pool_is_replayed(tmp_path: Path) -> None:
         tickets = [pool.submit(ask("w " * (1 + i % 5))) for i in range(20)]
         for ticket in tickets:
             await ticket.wait()
-    report = replay(path)
+    report = await replay(path)
     by_peer = {(f.name, f.peer): f for f in report.figures}
     assert by_peer["echo: requests", ""].ours == 20
     mean = by_peer["echo: mean wait", "central queue, replayed"]
@@ -28,14 +28,14 @@ async def test_a_trace_of_a_busy_pool_is_replayed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("line", ["not json", "[]", '{"event": "placed", "t": 1, "id": 7}', '{"t": 1}'])
-def test_what_is_no_trace_is_named_by_line(line: str, tmp_path: Path) -> None:
+async def test_what_is_no_trace_is_named_by_line(line: str, tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     path.write_text(line + "\n")
     with pytest.raises(BenchError, match=r"x\.jsonl:1"):
-        replay(path)
+        await replay(path)
 
 
-def test_an_empty_trace_says_that_it_holds_nothing(tmp_path: Path) -> None:
+async def test_an_empty_trace_says_that_it_holds_nothing(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     path.write_text("")
-    assert "no request" in replay(path).skipped
+    assert "no request" in (await replay(path)).skipped
