@@ -17,7 +17,8 @@ from repl import eventloop
 from repl.bench import engine_gpu, engine_guesses, engine_onnx, replicas
 from repl.bench.alone import Alone, Job
 from repl.bench.report import Figure, Report
-from repl.bench.rounds import cores, demo_lm, in_turn
+from repl.bench.rounds import cores, demo_lm, in_turn, random_lm
+from repl.messages import ModelSpec
 from repl.params import Params
 
 TOKENS = 64
@@ -70,10 +71,19 @@ def second_turn(rounds: int) -> Figure:
     return Figure.compare("second turn", "first tokens/s", kept, "the prompt read anew", fresh, 3.0)
 
 
-def alternatives(rounds: int, streams: int) -> Figure:
+def alternatives(rounds: int) -> list[Figure]:
     """Answers that tell rank, entropy and the five likeliest tokens at each token, against plain ones."""
+    with random_lm() as random:
+        return [
+            _told(rounds, size, model, streams)
+            for size, model in (("lm-late", demo_lm(slots=1)), ("30 M weights", random))
+            for streams in (1, 16)
+        ]
+
+
+def _told(rounds: int, size: str, model: ModelSpec, streams: int) -> Figure:
     plain = Job(
-        model=demo_lm(slots=streams),
+        model=msgspec.structs.replace(model, slots=streams),
         prompts=_prompts(streams),
         params=Params(max_new=TOKENS, min_new=TOKENS),
         cores=cores()[-1:],
@@ -81,7 +91,7 @@ def alternatives(rounds: int, streams: int) -> Figure:
     told = msgspec.structs.replace(plain, params=msgspec.structs.replace(plain.params, logprobs=TOP))
     with Alone(told) as own, Alone(plain) as other:
         ours, peers = in_turn(own, other, rounds)
-    name = f"{streams} stream{'s' if streams > 1 else ''}, top {TOP}"
+    name = f"{size}, {streams} stream{'s' if streams > 1 else ''}, top {TOP}"
     return Figure.compare(name, "tokens/s", ours, "without", peers, 0.95)
 
 
@@ -172,8 +182,7 @@ def run(*, quick: bool = False) -> Report:
         mixed(rounds, 16),
         second_turn(rounds),
         under_load(rounds),
-        alternatives(rounds, 1),
-        alternatives(rounds, 16),
+        *alternatives(rounds),
     ]
     notes = costs(figures)
     if len(cores()) > 1:

@@ -5,9 +5,6 @@ Both sides run one loop and give one answer, so the ratio is that of the forward
 
 import importlib.util
 import os
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +13,7 @@ import msgspec
 
 from repl.bench.alone import Alone, Job
 from repl.bench.report import Figure
-from repl.bench.rounds import cores, demo_lm, in_turn
+from repl.bench.rounds import cores, demo_lm, in_turn, random_lm
 from repl.messages import ModelSpec
 from repl.params import Params
 
@@ -28,14 +25,10 @@ def figures(rounds: int) -> list[Figure]:
     """Nothing where ONNX Runtime is not installed."""
     if any(importlib.util.find_spec(name) is None for name in ("onnxruntime", "onnx", "onnxscript")):
         return []
-    with tempfile.TemporaryDirectory() as folder, _cache(folder):
-        command = [sys.executable, "-P", "-m", "repl.bench.peers.random_llama", folder]
-        subprocess.run(command, check=True)
-        demo = demo_lm(slots=1)
-        random = msgspec.structs.replace(demo, name="random", path=folder)
+    with random_lm() as random, _cache(random.path):
         return [
             _against(rounds, size, model, streams)
-            for size, model in (("lm-late", demo), ("30 M weights", random))
+            for size, model in (("lm-late", demo_lm(slots=1)), ("30 M weights", random))
             for streams in STREAMS
         ]
 

@@ -2,8 +2,12 @@
 
 import asyncio
 import os
+import subprocess
+import sys
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from repl.bench.alone import Alone, Outcome
 from repl.demo import model_path
@@ -50,6 +54,14 @@ def in_turn(own: Alone, other: Alone, rounds: int) -> tuple[list[float], list[fl
 def demo_lm(slots: int) -> ModelSpec:
     """The embedded causal LM."""
     return ModelSpec(name="lm-late", backend="hf", path=str(model_path("lm-late")), slots=slots)
+
+
+@contextmanager
+def random_lm() -> Iterator[ModelSpec]:
+    """A Llama of 30 million random weights, there until the block ends."""
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([sys.executable, "-P", "-m", "repl.bench.peers.random_llama", folder], check=True)
+        yield ModelSpec(name="random", backend="hf", path=folder, slots=1)
 
 
 def cores() -> list[int]:
