@@ -141,9 +141,13 @@ async def test_on_any_replica_in_any_batch_and_lane_and_after_a_death(
         alone = [await asking.ask(index) for index in range(len(prompts))]
         assert {told.batch for told in alone} == {1}
         assert len({tuple(told.tokens) for told in alone}) == len(prompts)
-        batched = await asking.together()
-        assert max(told.batch for told in batched) == len(prompts)
-        equal(batched, alone)
+        for _ in range(20):  # until none of them came too late to share a pass with all others
+            batched = await asking.together()
+            equal(batched, alone)
+            if max(told.batch for told in batched) == len(prompts):
+                break
+        else:
+            pytest.fail("they never shared a pass")
         exact = await asking.together("exact")
         assert {told.batch for told in exact} == {1}
         equal(exact, alone)
