@@ -34,6 +34,8 @@ from backends.hf.text import Codec
 from backends.hf.wording import Wording
 from repl.messages import Capabilities, ModelSpec, Task
 
+_CHECKS = {"onnx": onnx.check, "compiled": compiled.check}
+"""What an engine refuses before any weight is loaded."""
 _TASKS: tuple[Task, ...] = ("generate", "score", "tokenize")
 
 
@@ -73,15 +75,9 @@ def _load(spec: ModelSpec, device: str, threads: int, progress: Progress) -> Bat
     progress("configuration", None)
     checkpoint = open_checkpoint(spec)
     config, source, options = checkpoint.config, checkpoint.source, checkpoint.options
-    dtype, notes = choose_dtype(spec, config, device)
-    if checkpoint.form.packed:  # whose own dtype goes before
-        notes.clear()
-    if source.adapter is not None:
-        notes.append(f"with the adapter {source.adapter.name} merged in")
-    if options.engine == "onnx":
-        onnx.check(spec, config)
-    if options.engine == "compiled":
-        compiled.check(spec, config)
+    dtype, notes = _dtype(checkpoint, device)
+    if options.engine in _CHECKS:
+        _CHECKS[options.engine](spec, config)
     if reads_only(config):
         return _load_encoder(checkpoint, dtype, notes, device, progress)
     leader = None
@@ -124,6 +120,16 @@ def _load(spec: ModelSpec, device: str, threads: int, progress: Progress) -> Bat
         notes=(*notes, *rows.notes),
     )
     return HuggingFaceEngine(model, capabilities)
+
+
+def _dtype(checkpoint: Checkpoint, device: str) -> tuple[torch.dtype, list[str]]:
+    """The dtype to compute in, and notes on what the weights are."""
+    dtype, notes = choose_dtype(checkpoint.spec, checkpoint.config, device)
+    if checkpoint.form.packed:  # whose own dtype goes before
+        notes.clear()
+    if checkpoint.source.adapter is not None:
+        notes.append(f"with the adapter {checkpoint.source.adapter.name} merged in")
+    return dtype, notes
 
 
 def _rows(

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from types import TracebackType
 
@@ -110,17 +110,39 @@ class Alone:
 
 def main() -> None:
     """The process."""
-    job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)
-    if job.cores:
-        os.sched_setaffinity(0, job.cores)
+    job = received()
     backend = registry.find(job.model.backend)
     engine = backend.load(job.model, job.device, job.threads, lambda stage, fraction: None)
     driver = Driver(engine)
+
+    def once() -> Outcome:
+        requests = [Request(id=i, model="", prompt=p, params=own) for i, (p, own) in enumerate(job.each())]
+        return measured(partial(answer, driver, engine.capabilities.slots, requests))
+
+    on_demand(once)
+
+
+def received() -> Job:
+    """What this process is for; it stays on the job's cores from now on."""
+    job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)
+    if job.cores:
+        os.sched_setaffinity(0, job.cores)
+    return job
+
+
+def on_demand(once: Callable[[], Outcome]) -> None:
+    """Run a round for each line that comes, until none comes any more."""
     print("ready", flush=True)
     for _ in sys.stdin.buffer:
-        requests = [Request(id=i, model="", prompt=p, params=own) for i, (p, own) in enumerate(job.each())]
-        outcome = measured(partial(answer, driver, engine.capabilities.slots, requests))
-        print(msgspec.json.encode(outcome).decode(), flush=True)
+        print(msgspec.json.encode(once()).decode(), flush=True)
+
+
+def together(rounds: Iterable[Outcome]) -> Outcome:
+    """Several rounds as one."""
+    taken = list(rounds)
+    return Outcome(
+        sum(one.tokens for one in taken), sum(one.seconds for one in taken), sum(one.cpu for one in taken)
+    )
 
 
 def measured(run: Callable[[], int]) -> Outcome:

@@ -3,34 +3,27 @@
 One worker for each core, ``together`` lines in a batch, sorted by length by the library itself.
 """
 
-import os
-import sys
 from pathlib import Path
 from typing import Any
 
 import ctranslate2
-import msgspec
 
 from backends import cache
 from backends.ctranslate2 import folders, options
 from backends.fairseq import compat
-from repl.bench.alone import Job, measured
+from repl.bench.alone import Job, measured, on_demand, received
 from repl.messages import Request
 from repl.paths import cache_dir
 
 
 def main() -> None:
     """The process."""
-    job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)
-    os.sched_setaffinity(0, job.cores)
+    job = received()
     path, feeds = _prepared(job)
     translator = ctranslate2.Translator(
         str(path), compute_type=job.model.dtype, inter_threads=len(job.cores), intra_threads=1
     )
-    print("ready", flush=True)
-    for _ in sys.stdin.buffer:
-        outcome = measured(lambda: _answer(translator, job, feeds))
-        print(msgspec.json.encode(outcome).decode(), flush=True)
+    on_demand(lambda: measured(lambda: _answer(translator, job, feeds)))
 
 
 Feed = tuple[list[str], list[str]]

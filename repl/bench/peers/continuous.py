@@ -4,11 +4,8 @@ Its threads outlive what they were started for, so this process ends only when i
 """
 
 import logging as standard
-import os
-import sys
 from typing import Any
 
-import msgspec
 import torch
 from transformers import (
     AutoModelForCausalLM,
@@ -18,7 +15,7 @@ from transformers import (
     logging,
 )
 
-from repl.bench.alone import Job, measured
+from repl.bench.alone import measured, on_demand, received
 
 PAGE = 16
 """Tokens."""
@@ -26,9 +23,7 @@ PAGE = 16
 
 def main() -> None:
     """The process."""
-    job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)
-    if job.cores:
-        os.sched_setaffinity(0, job.cores)
+    job = received()
     torch.set_num_threads(job.threads)
     logging.set_verbosity_error()
     standard.getLogger("ContinuousBatchingLogger").setLevel(standard.ERROR)
@@ -44,10 +39,7 @@ def main() -> None:
         num_blocks=len(prompts) * (longest // PAGE + 2),
         max_batch_tokens=max(512, len(prompts)),
     )
-    print("ready", flush=True)
-    for _ in sys.stdin.buffer:
-        outcome = measured(lambda: _answer(model, prompts, job.params.max_new, batching))
-        print(msgspec.json.encode(outcome).decode(), flush=True)
+    on_demand(lambda: measured(lambda: _answer(model, prompts, job.params.max_new, batching)))
 
 
 def _answer(model: Any, prompts: list[list[int]], tokens: int, batching: Any) -> int:

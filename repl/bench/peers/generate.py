@@ -4,24 +4,19 @@ It takes ``together`` prompts at a time, padded on the left, and writes until th
 as a batch of ``generate`` does. Only the tokens that were asked for are counted.
 """
 
-import os
-import sys
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from repl.bench.alone import Job, measured
+from repl.bench.alone import measured, on_demand, received
 from repl.params import Params
 
 
 def main() -> None:
     """The process."""
-    job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)
-    if job.cores:
-        os.sched_setaffinity(0, job.cores)
+    job = received()
     torch.set_num_threads(job.threads)
     tokenizer = AutoTokenizer.from_pretrained(job.model.path, padding_side="left")
     dtype = torch.float32 if job.model.dtype == "auto" else getattr(torch, job.model.dtype)
@@ -29,10 +24,7 @@ def main() -> None:
     size = job.together
     asked = job.each()
     batches = [asked[i : i + size] for i in range(0, len(asked), size)]
-    print("ready", flush=True)
-    for _ in sys.stdin.buffer:
-        outcome = measured(lambda: sum(_answer(tokenizer, model, batch) for batch in batches))
-        print(msgspec.json.encode(outcome).decode(), flush=True)
+    on_demand(lambda: measured(lambda: sum(_answer(tokenizer, model, batch) for batch in batches)))
 
 
 def _answer(tokenizer: Any, model: Any, batch: Sequence[tuple[str, Params]]) -> int:

@@ -4,16 +4,12 @@ The job's prompts are those of the running streams, then a long one, then the sh
 comes right behind the long one, which is not read yet. Only the way from there to its first token counts.
 """
 
-import os
-import sys
 from collections.abc import Sequence
 from functools import partial
 
-import msgspec
-
 from backends.hf.engine import HuggingFaceEngine
 from backends.hf.load import load
-from repl.bench.alone import Job, Outcome, measured
+from repl.bench.alone import Job, Outcome, measured, on_demand, received, together
 from repl.messages import Event, Request, Step
 
 REPEATS = 5
@@ -22,16 +18,10 @@ REPEATS = 5
 
 def main() -> None:
     """The process."""
-    job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)
-    if job.cores:
-        os.sched_setaffinity(0, job.cores)
+    job = received()
     engine = load(job.model, job.device, job.threads, lambda stage, fraction: None)
     assert isinstance(engine, HuggingFaceEngine)
-    print("ready", flush=True)
-    for _ in sys.stdin.buffer:
-        taken = [once(engine, job) for _ in range(REPEATS)]
-        total = Outcome(REPEATS, sum(one.seconds for one in taken), sum(one.cpu for one in taken))
-        print(msgspec.json.encode(total).decode(), flush=True)
+    on_demand(lambda: together(once(engine, job) for _ in range(REPEATS)))
 
 
 def once(engine: HuggingFaceEngine, job: Job) -> Outcome:

@@ -5,15 +5,12 @@ right after the first, then the same prompt when nothing is remembered. Only the
 timed.
 """
 
-import os
-import sys
 from functools import partial
-
-import msgspec
+from itertools import cycle
 
 from backends.hf.engine import HuggingFaceEngine
 from backends.hf.load import load
-from repl.bench.alone import Job, Outcome, measured
+from repl.bench.alone import Job, Outcome, measured, on_demand, received, together
 from repl.messages import Finished, Request
 from repl.params import Params
 
@@ -23,24 +20,27 @@ REPEATS = 5
 
 def main() -> None:
     """The process."""
-    job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)
-    if job.cores:
-        os.sched_setaffinity(0, job.cores)
+    job = received()
     engine = load(job.model, job.device, job.threads, lambda stage, fraction: None)
     assert isinstance(engine, HuggingFaceEngine)
+    remembers = cycle((True, False))
+
+    def round_of_turns() -> Outcome:
+        remembered = next(remembers)
+        return together(once(engine, job, remembered) for _ in range(REPEATS))
+
+    on_demand(round_of_turns)
+
+
+def once(engine: HuggingFaceEngine, job: Job, remembered: bool) -> Outcome:
+    """A conversation of two turns, of which the second is timed."""
     first, following = job.prompts
-    print("ready", flush=True)
-    for number, _ in enumerate(sys.stdin.buffer):
-        taken = []
-        for _ in range(REPEATS):
-            said = ask(engine, first, job.params)
-            second = first + said + following
-            if number % 2:
-                engine.forget()
-            taken.append(measured(partial(first_token, engine, second)))
-            engine.forget()
-        total = Outcome(REPEATS, sum(one.seconds for one in taken), sum(one.cpu for one in taken))
-        print(msgspec.json.encode(total).decode(), flush=True)
+    second = first + ask(engine, first, job.params) + following
+    if not remembered:
+        engine.forget()
+    outcome = measured(partial(first_token, engine, second))
+    engine.forget()
+    return outcome
 
 
 def ask(engine: HuggingFaceEngine, prompt: str, params: Params) -> str:
