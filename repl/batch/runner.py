@@ -228,7 +228,8 @@ class Runner:
         if isinstance(end, Stopped):
             if end.reason == "deadline":
                 return None  # what there is by then is the answer, as it is at max_new
-            return Error(kind="stopped", message=f"the answer was stopped ({end.reason})", hint="")
+            hint = "run the same command again to go on"
+            return Error(kind="stopped", message=f"the answer was stopped ({end.reason})", hint=hint)
         if not isinstance(end, Failed | Lost):
             return None
         model = record.model
