@@ -4,10 +4,12 @@ import json
 from collections import defaultdict
 from dataclasses import dataclass, field
 
+import pytest
 import torch
 import transformers
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
+from backends.base import BackendError
 from repl.messages import Failed, Finished, Request, Rewound, Started, Step
 from repl.params import Params
 
@@ -17,6 +19,18 @@ TEXT = [
     "zwölf Boxkämpfer jagen Viktor quer über den großen Sylter Deich",
     "早上好，世界。 Привет, мир! 👋🏽 naïve café",
 ]
+REPETITIVE = "the cat sat on the mat and " * 4
+SETTINGS = {
+    "greedy": {},
+    "sampled": {"temperature": 0.6, "seed": 3},
+    "narrowed": {"temperature": 1.0, "seed": 4, "top_k": 5, "top_p": 0.9, "min_p": 0.01},
+    "penalties": {"repetition_penalty": 1.05, "presence_penalty": 0.2, "frequency_penalty": 0.1},
+    "ngrams": {"no_repeat_ngram": 6},
+    "bounds": {"min_new": 20, "max_new": 25},
+    "alternatives": {"logprobs": 3, "temperature": 0.4, "seed": 5},
+    "prefix": {"prefix": "the cat sat on"},
+    "banned": {"ban": ("#76",), "logit_bias": ("#300=2.5",)},
+}
 SPECIAL = ["<pad>", "<s>", "</s>", "<unk>", "<|im_start|>", "<|im_end|>"]
 TEMPLATE = (
     "{% for m in messages %}{% if m['role'] == 'system' and m['content'] == 'refuse' %}"
@@ -331,3 +345,30 @@ def reference(network, ids, **settings):
     before = 1 if network.config.is_encoder_decoder else len(ids)
     rows = out[:, before:].tolist()
     return [row[: row.index(2) + 1] if 2 in row else row for row in rows]
+
+
+def alike(found, wanted):
+    """The same answer, and log-probabilities but for rounding."""
+    assert found.tokens == wanted.tokens
+    assert found.end.text == wanted.end.text and found.end.reason == wanted.end.reason
+    for a, b in zip(found.steps, wanted.steps, strict=True):
+        assert (a.text, a.forced, a.rank) == (b.text, b.forced, b.rank)
+        assert [token for token, *_ in a.top] == [token for token, *_ in b.top]
+        for name in ("raw_lp", "proc_lp", "entropy"):
+            assert getattr(a, name) == pytest.approx(getattr(b, name), abs=1e-4)
+
+
+def refused(load, folder, **spec):
+    """Why this checkpoint is not loaded."""
+    with pytest.raises(BackendError) as caught:
+        load(folder, **spec)
+    error = caught.value.error
+    assert "'tiny'" in error.message
+    return error
+
+
+def length_dependent(kind):
+    """A configuration whose positions depend on the length of a text: ``dynamic`` or ``longrope``."""
+    config = transformers.LlamaConfig(hidden_size=32, num_attention_heads=4)
+    config.rope_parameters = {"rope_type": kind, "rope_theta": 1e4, "factor": 2.0}
+    return config

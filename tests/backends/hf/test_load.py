@@ -13,28 +13,19 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 from backends import fingerprint, registry
-from backends.base import BackendError
 from backends.hf import HuggingFace, kinds, selftest
 from backends.hf import load as loading
 from backends.hf.causal import CausalRows
 from backends.hf.recurrent import RecomputedRows, RecurrentRows
 from repl.messages import ModelSpec
 from repl.params import BY_COORDINATOR, PARAMETERS
-from tests.backends.hf.support import ask, build, reference, request, run
+from tests.backends.hf.support import ask, build, reference, refused, request, run
 
 
 @pytest.fixture
 def copy(checkpoint, tmp_path):
     """A copy of the GPT-2 checkpoint that a test may damage."""
     return Path(shutil.copytree(checkpoint("gpt2"), tmp_path / "copy"))
-
-
-def refused(load, folder, **spec):
-    with pytest.raises(BackendError) as caught:
-        load(folder, **spec)
-    error = caught.value.error
-    assert "'tiny'" in error.message
-    return error
 
 
 # -- the description -------------------------------------------------------------------------------------

@@ -6,7 +6,6 @@ import sys
 
 import numpy as np
 import pytest
-import transformers
 
 torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
@@ -20,6 +19,7 @@ from backends.hf.causal import CausalRows
 from backends.hf.onnx import check, providers
 from backends.hf.onnx import export as exporting
 from repl.messages import Failed, Finished, ModelSpec
+from tests.backends.hf import support
 from tests.backends.hf.support import ask, request, run
 
 KINDS = ["gpt2", "llama", "qwen3"]
@@ -239,9 +239,7 @@ class TestCache:
 
 class TestRefusals:
     def refused(self, load, folder, **spec):
-        with pytest.raises(BackendError) as caught:
-            load(folder, **({"options": {"engine": "onnx"}} | spec))
-        return caught.value.error
+        return support.refused(load, folder, **({"options": {"engine": "onnx"}} | spec))
 
     @pytest.mark.parametrize(
         ("kind", "why"), [("t5", "only decoder-only models do"), ("mamba", "its state is more than keys")]
@@ -253,10 +251,8 @@ class TestRefusals:
 
     @pytest.mark.parametrize("kind", ["dynamic", "longrope"])
     def test_positions_that_depend_on_the_length(self, kind):
-        config = transformers.LlamaConfig(hidden_size=32, num_attention_heads=4)
-        config.rope_parameters = {"rope_type": kind, "rope_theta": 1e4, "factor": 2.0}
         with pytest.raises(BackendError, match="depends on the length of a text"):
-            check(ModelSpec(name="tiny", backend="hf", path="tiny"), config)
+            check(ModelSpec(name="tiny", backend="hf", path="tiny"), support.length_dependent(kind))
 
     def test_several_devices(self, load, checkpoint):
         error = self.refused(load, checkpoint("llama"), gpus=2)

@@ -15,7 +15,7 @@ from backends import fingerprint
 from backends.base import BackendError
 from backends.hf import HuggingFace, quantised
 from tests.backends.hf import gguf_writer
-from tests.backends.hf.support import TEXT, ask, reference, request, run
+from tests.backends.hf.support import TEXT, ask, reference, refused, request, run
 
 PROMPTS = TEXT[:2]
 
@@ -32,14 +32,6 @@ def files(checkpoint, network, tokenizer, tmp_path_factory):
 @pytest.fixture
 def copy(checkpoint, tmp_path):
     return Path(shutil.copytree(checkpoint("llama"), tmp_path / "copy"))
-
-
-def refused(load, folder, **spec):
-    with pytest.raises(BackendError) as caught:
-        load(folder, **spec)
-    error = caught.value.error
-    assert "'tiny'" in error.message
-    return error
 
 
 # -- GGUF ------------------------------------------------------------------------------------------------
