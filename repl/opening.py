@@ -11,8 +11,8 @@ from repl.pool.nursery import Nursery
 from repl.pool.steady import steady
 from repl.pool.trace import Trace
 from repl.session.errors import InputError
+from repl.session.record.store import Store, default_path
 from repl.session.session import Session
-from repl.session.store import Store, default_path
 
 
 @asynccontextmanager

@@ -17,10 +17,10 @@ from backends.ctranslate2 import folders
 from backends.ctranslate2.hf_reader import HuggingFaceReader, Shape
 from backends.ctranslate2.opened import Opened
 from backends.ctranslate2.options import Options
-from backends.hf.checkpoint import locate, weights
+from backends.hf.checkpoint.locating import locate, weights
 from backends.hf.errors import while_loading
 from backends.hf.kinds import limits, loader_for
-from backends.hf.seq2seq import decoder_start
+from backends.hf.state.seq2seq import decoder_start
 from backends.hf.text import Codec
 from repl.messages import ModelSpec
 

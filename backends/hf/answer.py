@@ -3,12 +3,12 @@
 import secrets
 from collections.abc import Sequence
 
+from backends.hf.choosing.processors import Warp, processors
+from backends.hf.choosing.sampling import Choice
 from backends.hf.events import started, step
+from backends.hf.guesses.speculation import Drafts
 from backends.hf.model import Model
-from backends.hf.processors import Warp, processors
 from backends.hf.prompt import Prompt
-from backends.hf.sampling import Choice
-from backends.hf.speculation import Drafts
 from backends.hf.text import Writer
 from repl.messages import Event, Finished, FinishReason, Hypothesis, Request, Started, Step
 

@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 
 from backends.faults import is_out_of_memory
-from backends.hf import sampling
 from backends.hf.answer import Answer, Row
-from backends.hf.causal import CausalRows
+from backends.hf.choosing import sampling
 from backends.hf.events import no_token_left, not_a_number
-from backends.hf.prefixes import PrefixStore
-from backends.hf.rows import Rows
-from backends.hf.speculation import Ahead
+from backends.hf.guesses.speculation import Ahead
+from backends.hf.state.causal import CausalRows
+from backends.hf.state.prefixes import PrefixStore
+from backends.hf.state.rows import Rows
 from repl.messages import Event, Failed
 
 

@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 
 from backends.base import BackendError
-from backends.hf import sampling
 from backends.hf.answer import writer
+from backends.hf.choosing import sampling
+from backends.hf.choosing.processors import apply, forbid, processors
 from backends.hf.events import no_token_left, not_a_number, started, step
 from backends.hf.model import Model
-from backends.hf.processors import apply, forbid, processors
 from backends.hf.prompt import Prompt
-from backends.hf.rows import Rows
+from backends.hf.state.rows import Rows
 from backends.hf.text import Writer
 from repl.messages import Event, Finished, FinishReason, Hypothesis, Request, Rewound, Started
 from repl.params import changed

@@ -14,21 +14,21 @@ import torch
 
 from backends.base import BackendError
 from backends.faults import is_out_of_memory
-from backends.hf import memory
 from backends.hf.answer import Answer
-from backends.hf.attention import Attentive
 from backends.hf.batch import Batch
 from backends.hf.beams import BeamSearch
-from backends.hf.causal import CausalRows
 from backends.hf.errors import while_generating
-from backends.hf.lens import Looking
-from backends.hf.memory import Demand
 from backends.hf.model import Model
-from backends.hf.prefixes import PrefixStore
+from backends.hf.probes.attention import Attentive
+from backends.hf.probes.lens import Looking
+from backends.hf.probes.scoring import Scoring
+from backends.hf.probes.tokenizing import tokenize
 from backends.hf.prompt import build
 from backends.hf.reading import Reading, Work, demand, known_tokens
-from backends.hf.scoring import Scoring
-from backends.hf.tokenizing import tokenize
+from backends.hf.state import memory
+from backends.hf.state.causal import CausalRows
+from backends.hf.state.memory import Demand
+from backends.hf.state.prefixes import PrefixStore
 from backends.outbox import Outbox
 from repl.messages import Capabilities, Event, Failed, Request, Started
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 
 from backends.base import BackendError
+from backends.hf.choosing.sampling import Choice
 from backends.hf.prompt import Prompt
-from backends.hf.sampling import Choice
 from repl.messages import Request, Started, Step
 
 

@@ -29,14 +29,16 @@ import torch
 from torch import Tensor, distributed
 
 from backends.base import BackendError
-from backends.hf.causal import CausalRows, Snapshot
-from backends.hf.rows import Prompts
+from backends.hf.state.causal import CausalRows, Snapshot
+from backends.hf.state.rows import Prompts
 from repl.messages import ModelSpec
 
 BROKEN = 70
 """Exit status of a group that cannot go on."""
 PATIENCE = datetime.timedelta(minutes=30)
 """For the slowest rank to load its shard."""
+
+_FOLLOWER = (sys.executable, "-P", "-m", "backends.hf.follower")
 
 
 class Order(msgspec.Struct, frozen=True, array_like=True):
@@ -140,7 +142,7 @@ class Leader:
     def _start(self, order: Order) -> Connection:
         ours, theirs = socket.socketpair()
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "backends.hf.follower", str(theirs.fileno()), str(os.getpid())],
+            [*_FOLLOWER, str(theirs.fileno()), str(os.getpid())],
             stdin=subprocess.DEVNULL,
             pass_fds=[theirs.fileno(), self._meeting.fileno()],
         )

@@ -17,10 +17,10 @@ from transformers.models.auto import modeling_auto
 
 from backends.base import BackendError
 from backends.hf import selftest
-from backends.hf.causal import CausalRows
-from backends.hf.recurrent import RecomputedRows, RecurrentRows
-from backends.hf.rows import Rows
-from backends.hf.seq2seq import Seq2SeqRows
+from backends.hf.state.causal import CausalRows
+from backends.hf.state.recurrent import RecomputedRows, RecurrentRows
+from backends.hf.state.rows import Rows
+from backends.hf.state.seq2seq import Seq2SeqRows
 from repl.messages import ModelSpec
 
 CPU_SLOTS = 4

@@ -12,14 +12,8 @@ import transformers
 
 from backends.base import BatchingEngine, Progress
 from backends.faults import package_needed
-from backends.hf import compiled, drafting, encoder_load, group, onnx
-from backends.hf.assistant import Helper
-from backends.hf.engine import HuggingFaceEngine
-from backends.hf.errors import while_loading
-from backends.hf.kinds import RowsChoice, choose_rows, limits, reads_only
-from backends.hf.memory import capacity
-from backends.hf.model import Model
-from backends.hf.network import (
+from backends.hf import compiled, group, onnx
+from backends.hf.checkpoint.network import (
     SPREAD,
     Checkpoint,
     Options,
@@ -28,8 +22,16 @@ from backends.hf.network import (
     load_tokenizer,
     open_checkpoint,
 )
-from backends.hf.processors import Fixed
-from backends.hf.seq2seq import decoder_start
+from backends.hf.choosing.processors import Fixed
+from backends.hf.encoders import load as encoder_load
+from backends.hf.engine import HuggingFaceEngine
+from backends.hf.errors import while_loading
+from backends.hf.guesses import drafting
+from backends.hf.guesses.assistant import Helper
+from backends.hf.kinds import RowsChoice, choose_rows, limits, reads_only
+from backends.hf.model import Model
+from backends.hf.state.memory import capacity
+from backends.hf.state.seq2seq import decoder_start
 from backends.hf.text import Codec
 from backends.hf.wording import Wording
 from repl.messages import Capabilities, ModelSpec, Task

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from backends.hf.processors import Fixed
-from backends.hf.rows import Rows
-from backends.hf.speculation import Drafts
+from backends.hf.choosing.processors import Fixed
+from backends.hf.guesses.speculation import Drafts
+from backends.hf.state.rows import Rows
 from backends.hf.text import Codec
 
 

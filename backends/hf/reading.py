@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from backends.hf import sampling
 from backends.hf.answer import Answer
 from backends.hf.beams import BeamSearch
-from backends.hf.causal import CausalRows, Snapshot
-from backends.hf.memory import Demand
+from backends.hf.choosing import sampling
 from backends.hf.model import Model
-from backends.hf.rows import Rows
-from backends.hf.scoring import Scoring
+from backends.hf.probes.scoring import Scoring
+from backends.hf.state.causal import CausalRows, Snapshot
+from backends.hf.state.memory import Demand
+from backends.hf.state.rows import Rows
 from repl.messages import Event
 
 Work = Answer | BeamSearch | Scoring

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from backends.hf.causal import CausalRows
-from backends.hf.rows import Rows
+from backends.hf.state.causal import CausalRows
+from backends.hf.state.rows import Rows
 
 _PROMPTS = (7, 4)
 """Lengths."""

@@ -11,8 +11,8 @@ from repl import exits
 from repl.probe.figure import plural
 from repl.records.reader import Reader, RecordError
 from repl.session.errors import InputError
-from repl.session.finding import Query
-from repl.session.store import default_path
+from repl.session.record.finding import Query
+from repl.session.record.store import default_path
 
 
 def main(said: argparse.Namespace) -> int:

@@ -19,7 +19,7 @@ from repl.safe import visible, visible_line
 from repl.session.exchange import Exchange
 from repl.session.export import jsonl
 from repl.session.export.lines import facts, warnings
-from repl.session.finding import Found
+from repl.session.record.finding import Found
 
 VOTES = {1: "+", 0: "·", -1: "-"}
 _RICH = {

@@ -9,10 +9,10 @@ from typing import Self
 
 import msgspec
 
-from repl.session import readback
 from repl.session.exchange import Exchange
-from repl.session.finding import Found, Query, find, numbers
-from repl.session.schema import TooNew, migrate
+from repl.session.record import readback
+from repl.session.record.finding import Found, Query, find, numbers
+from repl.session.record.schema import TooNew, migrate
 
 PATIENCE = 5.0
 """Seconds to wait for a session that writes."""

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from repl.session.store import Saved, State
+from repl.session.record.store import Saved, State
 
 if TYPE_CHECKING:
     from repl.session.session import Session

@@ -23,7 +23,7 @@ from repl.session.errors import InputError
 from repl.session.exchange import Exchange, Origin
 from repl.session.frontend import FrontEnd, Listener, Notice
 from repl.session.inquiry import Inquiry, check_repeatable, like, make, settings_of
-from repl.session.store import Store
+from repl.session.record.store import Store
 from repl.session.underway import Underway
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from repl.session.broadcast import Broadcast
 from repl.session.compose import complete
 from repl.session.conversation import home
 from repl.session.exchange import Exchange
-from repl.session.store import Store
+from repl.session.record.store import Store
 
 FAREWELL = 2.0
 """Seconds to wait for running answers to stop when the session closes."""

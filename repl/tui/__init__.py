@@ -16,7 +16,7 @@ def run(config: "Config", options: "Options") -> int:
     """Open the app and stay until the user leaves; returns the exit code."""
     # Textual reads this when it is imported. At its 60 updates a second an echoed key waits up to 33 ms.
     os.environ.setdefault("TEXTUAL_FPS", "240")
-    from repl.tui.typeahead import TypeAhead
+    from repl.tui.input.typeahead import TypeAhead
 
     keys = TypeAhead()
     keys.take()

@@ -9,16 +9,16 @@ from textual.app import App
 from textual.widget import Widget
 
 from repl.probe.figure import plural
-from repl.tui.pane import Pane
+from repl.tui.views.pane import Pane
 
 if TYPE_CHECKING:
     from repl.session.commands.base import Command
     from repl.session.session import Session
-    from repl.tui.drawer import Drawer
     from repl.tui.frame import Frame
-    from repl.tui.panes import Panes
-    from repl.tui.prompt import Prompt
-    from repl.tui.tokenmode import TokenMode
+    from repl.tui.input.prompt import Prompt
+    from repl.tui.tokens.mode import TokenMode
+    from repl.tui.views.drawer import Drawer
+    from repl.tui.views.panes import Panes
 
 
 class Actions(App[int]):
@@ -98,7 +98,7 @@ class Actions(App[int]):
 
     def action_help(self) -> None:
         """Show the help screen."""
-        from repl.tui.helpscreen import HelpScreen
+        from repl.tui.views.helpscreen import HelpScreen
 
         self.push_screen(HelpScreen(self.commands()))
 

@@ -21,20 +21,20 @@ from textual.widgets import Static
 from repl.tui import keymap, themes
 from repl.tui.actions import Actions
 from repl.tui.clock import FrameClock
-from repl.tui.comparing import Comparing
-from repl.tui.completions import Completions
-from repl.tui.drawer import Drawer
 from repl.tui.frame import LOW, TINY, Frame
 from repl.tui.frontend import TuiFrontEnd
-from repl.tui.history import History
-from repl.tui.pane import Pane
-from repl.tui.panes import Panes
-from repl.tui.pastes import PasteParser
-from repl.tui.prompt import Prompt
+from repl.tui.input.completions import Completions
+from repl.tui.input.history import History
+from repl.tui.input.pastes import PasteParser
+from repl.tui.input.prompt import Prompt
 from repl.tui.service import Service
-from repl.tui.tokenmode import TokenMode
-from repl.tui.tokenview import TokenView
-from repl.tui.view import LineView
+from repl.tui.tokens.comparing import Comparing
+from repl.tui.tokens.mode import TokenMode
+from repl.tui.tokens.view import TokenView
+from repl.tui.views.drawer import Drawer
+from repl.tui.views.pane import Pane
+from repl.tui.views.panes import Panes
+from repl.tui.views.view import LineView
 from repl.tui.words import named
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from repl import eventloop
 from repl.arguments import PROGRAM
 from repl.safe import visible_line
-from repl.tui import pastes, terminal_keys
 from repl.tui.app import ReplApp
+from repl.tui.input import pastes, terminal_keys
 from repl.tui.remembered import Remembered
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from repl.options import Options
     from repl.session.frontend import Notice
     from repl.session.session import Session
-    from repl.tui.typeahead import TypeAhead
+    from repl.tui.input.typeahead import TypeAhead
 
 
 def main(config: Config, options: Options, keys: TypeAhead) -> int:

@@ -13,7 +13,7 @@ from repl.messages import Finished, ModelSpec
 from repl.session import export
 from repl.session.answer import Answer
 from repl.session.exchange import Identity
-from repl.session.store import Store
+from repl.session.record.store import Store
 from tests.session.recording import exchange
 from tests.session.support import step
 

@@ -10,8 +10,8 @@ import pytest
 from repl import cli, exits
 from repl.messages import Finished
 from repl.session.answer import Answer
-from repl.session.schema import MIGRATIONS
-from repl.session.store import Store
+from repl.session.record.schema import MIGRATIONS
+from repl.session.record.store import Store
 from tests.session.recording import exchange, recorded
 from tests.session.support import step
 

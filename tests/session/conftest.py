@@ -9,8 +9,8 @@ from hypothesis import settings
 from backends import registry
 from repl.config import Config
 from repl.session import decoding
+from repl.session.record.store import Store
 from repl.session.session import Session
-from repl.session.store import Store
 from tests.session.library import Library
 from tests.session.support import SUPPORT, Pool, Screen, config
 from tests.session.support import opened as opened_over

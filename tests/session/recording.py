@@ -7,7 +7,7 @@ from repl.params import Params
 from repl.pool import Timings
 from repl.session.answer import Answer
 from repl.session.exchange import Exchange, Identity
-from repl.session.store import Store
+from repl.session.record.store import Store
 from tests.session.support import step
 
 

@@ -27,8 +27,8 @@ from repl.pool import ReplicaStatus, Timings, Unavailable
 from repl.pool.ticket import Sink
 from repl.session.exchange import Exchange
 from repl.session.frontend import Notice, Output, Table, Text
+from repl.session.record.store import Store
 from repl.session.session import Session
-from repl.session.store import Store
 
 SUPPORT = {
     "full": {name: Support("exact", name) for name in PARAMETERS},

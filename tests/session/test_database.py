@@ -6,8 +6,8 @@ import sqlite3
 
 import pytest
 
-from repl.session import database
-from repl.session.store import Store
+from repl.session.record import database
+from repl.session.record.store import Store
 from tests.session.recording import exchange, recorded, reread, warned
 
 

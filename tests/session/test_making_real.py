@@ -9,8 +9,8 @@ from repl.demo import model_path
 from repl.pool import Coordinator, ReplicaPlan
 from repl.probe.grid import Grid
 from repl.probe.replay import Rerun
+from repl.session.record.store import Store
 from repl.session.session import Session
-from repl.session.store import Store
 from tests.session.test_with_replicas import Watcher
 
 pytest.importorskip("torch", reason="torch is not installed")

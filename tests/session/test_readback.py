@@ -21,7 +21,7 @@ from repl.params import Params
 from repl.readings import Filled
 from repl.session.answer import Answer
 from repl.session.exchange import Identity, Origin
-from repl.session.store import State, Store
+from repl.session.record.store import State, Store
 from tests.session.recording import exchange, recorded, reread
 from tests.session.support import step
 

@@ -5,8 +5,8 @@ import pytest
 
 from repl.messages import Finished, Step
 from repl.probe.replay import Rerun
-from repl.session import rows
 from repl.session.inquiry import Inquiry, inquire
+from repl.session.record import rows
 from tests.session.support import opened, typed
 from tests.session.toy import Toy
 

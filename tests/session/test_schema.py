@@ -4,8 +4,8 @@ import sqlite3
 
 import msgspec
 
-from repl.session import rows, schema
-from repl.session.database import Database
+from repl.session.record import rows, schema
+from repl.session.record.database import Database
 from tests.session.recording import exchange, recorded
 
 

@@ -12,9 +12,9 @@ import pytest
 from repl.messages import (
     Finished,
 )
-from repl.session import rows, schema
 from repl.session.answer import Answer
-from repl.session.store import Store, default_path
+from repl.session.record import rows, schema
+from repl.session.record.store import Store, default_path
 from tests.session.recording import exchange, recorded, reread
 from tests.session.support import step
 
@@ -106,7 +106,7 @@ async def test_number_taken_meanwhile_gets_another(tmp_path):
 
 
 def test_processes_that_create_the_file_together_do_not_clash(tmp_path):
-    code = "import asyncio, sys; from repl.session.store import Store; from pathlib import Path\n"
+    code = "import asyncio, sys; from repl.session.record.store import Store; from pathlib import Path\n"
     code += (
         "async def main():\n store = Store(Path(sys.argv[1])); heard = []; store.warn_with(heard.append)\n"
     )
@@ -129,7 +129,7 @@ def test_crash_loses_at_most_the_running_answer(tmp_path):
         import asyncio, os, sys
         from pathlib import Path
         from repl.session.session import Session
-        from repl.session.store import Store
+        from repl.session.record.store import Store
         from tests.session.support import Pool, Screen, SUPPORT, config
         from backends import registry
         from types import SimpleNamespace

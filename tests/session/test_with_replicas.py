@@ -10,8 +10,8 @@ import pytest
 from repl.config import Config
 from repl.messages import Step
 from repl.pool import Coordinator, ReplicaPlan
+from repl.session.record.store import Store
 from repl.session.session import Session
-from repl.session.store import Store
 from tests.pool.conftest import Gate
 from tests.session.support import Screen, config
 

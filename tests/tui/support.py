@@ -28,10 +28,10 @@ from repl.messages import (
 from repl.pool import ReplicaStatus, Ticket
 from repl.pool.ticket import StopReason
 from repl.session.exchange import Exchange
+from repl.session.record.store import Store
 from repl.session.session import Session
-from repl.session.store import Store
 from repl.tui.app import ReplApp
-from repl.tui.pane import Pane
+from repl.tui.views.pane import Pane
 
 PATIENCE = 15.0
 """Seconds after which a condition that does not come true fails a test."""

@@ -1,7 +1,7 @@
 """The head and the foot of an answer in a pane."""
 
 from repl.session.exchange import Origin
-from repl.tui.answers import AnswerBlock, figures
+from repl.tui.views.answers import AnswerBlock, figures
 from tests.session.recording import exchange
 
 

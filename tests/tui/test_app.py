@@ -3,7 +3,7 @@
 import pytest
 
 from repl.session.frontend import Notice
-from repl.tui.helpscreen import HelpView
+from repl.tui.views.helpscreen import HelpView
 from tests.tui.support import Desk, line_with, wait_until
 
 HOSTILE = "\x1b]52;c;QUJD\x07\x1b[31m[b]bold[/b][/foo][@click=app.quit]x[/]\u202egnp\x9b0m"

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from repl.tui.lines import Line, Span, expand_tabs, next_row, pieces
+from repl.tui.views.lines import Line, Span, expand_tabs, next_row, pieces
 
 TEXT = st.text(alphabet=st.sampled_from("ab  cde\t-漢字ｱé\u0301\u0308🙂"), max_size=60)
 WIDTH = st.integers(1, 24)

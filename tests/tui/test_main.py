@@ -11,11 +11,11 @@ import pytest
 
 from repl.options import Options
 from repl.session.frontend import Notice
+from repl.session.record.store import Store
 from repl.session.session import Session
-from repl.session.store import Store
 from repl.tui import main
 from repl.tui.app import ReplApp
-from repl.tui.typeahead import TypeAhead
+from repl.tui.input.typeahead import TypeAhead
 from tests.tui.support import ScriptedPool, configuration, replica
 
 TROUBLE = Notice("warning", "the record cannot be written: \x1b[31mdisk full", "free some space")

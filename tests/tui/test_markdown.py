@@ -1,8 +1,8 @@
 """Markdown as lines: what is a mark goes, what is text stays."""
 
 from repl.session.frontend import Text
-from repl.tui.lines import Line
-from repl.tui.markdown import lines
+from repl.tui.views.lines import Line
+from repl.tui.views.markdown import lines
 from tests.tui.support import Desk
 
 

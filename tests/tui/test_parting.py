@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from repl.messages import Step
 from repl.probe.diff import first_divergence
 from repl.session.answer import Answer
-from repl.tui.parting import Cell, Parting, profile, strip, words
+from repl.tui.tokens.parting import Cell, Parting, profile, strip, words
 from tests.tui.support import Desk, line_with
 
 PIECES = st.lists(st.sampled_from([b"a", b"b", b"ab", b""]), max_size=6)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from textual import events
 
-from repl.tui.pastes import END, START, PasteParser
+from repl.tui.input.pastes import END, START, PasteParser
 
 HOSTILE = "esc \x1b[31mred\x1b[0m\r\x04\x1b]52;c;QUJD\x07 [b]x[/]\x1b[A\x1b[200~ \x1b"
 

@@ -4,7 +4,7 @@ import pytest
 from textual import events
 
 from repl.tui.app import ReplApp
-from repl.tui.history import History
+from repl.tui.input.history import History
 from tests.tui.support import Desk
 
 

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from repl.config import Config, ModelConfig
 from repl.devices import plan
 from repl.pool import Coordinator
+from repl.session.record.store import Store
 from repl.session.session import Session
-from repl.session.store import Store
 from repl.tui.app import ReplApp
 from tests.tui.support import wait_until
 

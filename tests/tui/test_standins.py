@@ -6,7 +6,7 @@ from rich.cells import cell_len
 from textual import events
 
 from repl.safe import visible
-from repl.tui.standins import FIRST, LAST, StandIns
+from repl.tui.input.standins import FIRST, LAST, StandIns
 from tests.tui.support import Desk
 
 HOSTILE = "\x1b[31mred\x07 \u202egnp\x9b0m\x7f \U000e0041 漢 ü ␛"

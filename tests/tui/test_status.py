@@ -8,8 +8,8 @@ from repl.devices import GpuReading
 from repl.params import Params
 from repl.pool.plan import State
 from repl.session.words import seconds
-from repl.tui.grid import Shape, shape, visible_range
 from repl.tui.status import Counts, Words, footer, header, replica_rows
+from repl.tui.views.grid import Shape, shape, visible_range
 from repl.tui.words import SIGNS, named, settings
 from tests.tui.support import replica
 

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from repl.messages import Step
-from repl.tui.lines import Line
-from repl.tui.tokenlayer import Place, TokenLayer, offsets, places, style_of
-from repl.tui.transcript import Block
+from repl.tui.tokens.layer import Place, TokenLayer, offsets, places, style_of
+from repl.tui.views.lines import Line
+from repl.tui.views.transcript import Block
 
 TEXTS = st.lists(st.text(alphabet="ab \n漢", max_size=4), max_size=8)
 

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from repl.messages import Step
-from repl.tui.cursor import choices
+from repl.tui.tokens.cursor import choices
 from tests.tui.support import Answering, Desk
 
 BITS = math.log(2)

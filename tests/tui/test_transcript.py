@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repl.tui.lines import Line
-from repl.tui.transcript import LINES_PER_BLOCK, Block, Position, Transcript
+from repl.tui.views.lines import Line
+from repl.tui.views.transcript import LINES_PER_BLOCK, Block, Position, Transcript
 
 TEXTS = st.lists(st.lists(st.text(alphabet="ab 漢", max_size=12), max_size=4), max_size=5)
 

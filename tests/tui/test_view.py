@@ -5,8 +5,8 @@ import time
 
 from textual.geometry import Offset
 
-from repl.tui.lines import Line
-from repl.tui.transcript import Block
+from repl.tui.views.lines import Line
+from repl.tui.views.transcript import Block
 from tests.tui.support import Desk
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from transformers import Cache
 from transformers.cache_utils import CacheLayerMixin
 
-from backends.hf.causal import CausalRows, KeptLayer
+from backends.hf.state.causal import CausalRows, KeptLayer
 
 
 class Buffer:

@@ -9,15 +9,15 @@ from transformers.cache_utils import DummyLayer
 from backends.base import BackendError, Progress
 from backends.faults import first_line, is_out_of_memory
 from backends.hf import selftest
-from backends.hf.causal import CausalRows
+from backends.hf.checkpoint.network import Checkpoint
 from backends.hf.compiled import refused
 from backends.hf.compiled.buffer import Buffer
 from backends.hf.compiled.rows import Place, StaticRows
 from backends.hf.compiled.steps import Steps
 from backends.hf.kinds import RowsChoice, choose_rows, limits, plain_cache
-from backends.hf.memory import capacity
-from backends.hf.network import Checkpoint
-from backends.hf.rows import accepted
+from backends.hf.state.causal import CausalRows
+from backends.hf.state.memory import capacity
+from backends.hf.state.rows import accepted
 from repl.messages import ModelSpec
 
 CPU_ROWS = 4

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 from transformers import DynamicCache
 
-from backends.hf.causal import CausalRows, KeptLayer, Snapshot
 from backends.hf.compiled.steps import Steps
+from backends.hf.state.causal import CausalRows, KeptLayer, Snapshot
 
 
 class Place:

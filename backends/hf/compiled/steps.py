@@ -10,7 +10,7 @@ from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 from transformers import Cache
 
 from backends.hf.compiled.buffer import Buffer
-from backends.hf.rows import integers
+from backends.hf.state.rows import integers
 from repl.paths import cache_dir
 
 _KEPT = "TORCHINDUCTOR_CACHE_DIR"

@@ -15,11 +15,11 @@ from backends import cache
 from backends.base import BackendError, Progress
 from backends.faults import first_line, is_out_of_memory
 from backends.hf import selftest
-from backends.hf.causal import CausalRows
+from backends.hf.checkpoint.network import Checkpoint
 from backends.hf.kinds import CPU_SLOTS, GPU_SLOTS, RowsChoice, divisible, limits, plain_cache
-from backends.hf.network import Checkpoint
 from backends.hf.onnx import providers, refused
 from backends.hf.onnx.graph import GRAPH, WEIGHTS, Graph
+from backends.hf.state.causal import CausalRows
 from repl.messages import ModelSpec
 from repl.paths import cache_dir
 

@@ -11,8 +11,8 @@ from repl.session import export
 from repl.session.commands.base import Command, chosen_or_last, number_offers, recall, say, shorten
 from repl.session.errors import InputError
 from repl.session.exchange import Origin
-from repl.session.finding import Found
 from repl.session.frontend import FrontEnd, Table
+from repl.session.record.finding import Found
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

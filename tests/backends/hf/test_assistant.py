@@ -6,8 +6,8 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 from backends.base import BackendError
-from backends.hf import memory
-from backends.hf.causal import CausalRows
+from backends.hf.state import memory
+from backends.hf.state.causal import CausalRows
 from tests.backends.hf import support
 from tests.backends.hf.support import REPETITIVE, SETTINGS, alike, ask, request, run
 

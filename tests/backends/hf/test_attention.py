@@ -60,7 +60,7 @@ def test_a_failure_costs_the_asker_alone(engine, monkeypatch):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     alone = ask(engine("t5"), SOURCE)
-    monkeypatch.setattr("backends.hf.attention.attention", starved)
+    monkeypatch.setattr("backends.hf.probes.attention.attention", starved)
     asker, beside = run(engine("t5"), request(1, SOURCE, attention=True), request(2, SOURCE))
     assert asker.end.error.kind == "out_of_memory" and beside.tokens == alone.tokens
 

@@ -13,9 +13,9 @@ from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 
 from backends.base import BackendError
 from backends.hf import HuggingFace
-from backends.hf.causal import CausalRows
 from backends.hf.compiled import check, steps
 from backends.hf.compiled import load as loading
+from backends.hf.state.causal import CausalRows
 from repl.messages import Failed, ModelSpec
 from tests.backends.hf import support
 from tests.backends.hf.support import ask, request, run

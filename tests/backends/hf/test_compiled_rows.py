@@ -6,10 +6,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from backends.hf.causal import CausalRows
 from backends.hf.compiled import steps
 from backends.hf.compiled.buffer import Buffer
 from backends.hf.compiled.rows import Place, StaticRows
+from backends.hf.state.causal import CausalRows
 
 KINDS = ["gpt2", "llama", "qwen3"]
 

@@ -5,7 +5,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from backends.base import BatchingEngine
-from backends.hf.causal import CausalRows
+from backends.hf.state.causal import CausalRows
 from tests.backends.hf.support import ask, request, run
 
 
@@ -168,7 +168,7 @@ def test_a_join_that_fails_half_way_leaves_both_batches_whole(model, monkeypatch
             oom()
         return pad(*args)
 
-    monkeypatch.setattr("backends.hf.causal.pad", starved)
+    monkeypatch.setattr("backends.hf.state.causal.pad", starved)
     heard = run(model, request(1, "the cat"), request(2, "that was the hat"), gap=2)
     assert [one.tokens for one in heard] == alone and len(calls) >= 6
 

@@ -4,7 +4,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from backends.hf import greatest
+from backends.hf.choosing import greatest
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -65,7 +65,7 @@ def test_it_reads_the_prompt_and_the_text_after_it(engine, tokenizer):
 
 def test_parts_of_bounded_size_change_nothing(engine, monkeypatch):
     whole = lens(engine("llama"), TEXT).end.reading
-    monkeypatch.setattr("backends.hf.lens._PART", 3 * 4 * 340)
+    monkeypatch.setattr("backends.hf.probes.lens._PART", 3 * 4 * 340)
     parted = lens(engine("llama"), TEXT).end.reading
     for a, b in zip(parted.layers, whole.layers, strict=True):
         assert [cell.rank for cell in a] == [cell.rank for cell in b]
@@ -84,7 +84,7 @@ def test_streams_go_on_beside_it_and_it_can_be_stopped(engine):
 
 
 def test_a_head_that_is_not_found_is_refused_by_name(engine, monkeypatch):
-    monkeypatch.setattr("backends.hf.lens._NORMS", ("somewhere",))
+    monkeypatch.setattr("backends.hf.probes.lens._NORMS", ("somewhere",))
     error = lens(engine("gpt2"), TEXT).end.error
     assert error.kind == "unsupported" and "gpt2" in error.message and "norm" in error.message
 

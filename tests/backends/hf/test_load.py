@@ -15,8 +15,8 @@ transformers = pytest.importorskip("transformers")
 from backends import fingerprint, registry
 from backends.hf import HuggingFace, kinds, selftest
 from backends.hf import load as loading
-from backends.hf.causal import CausalRows
-from backends.hf.recurrent import RecomputedRows, RecurrentRows
+from backends.hf.state.causal import CausalRows
+from backends.hf.state.recurrent import RecomputedRows, RecurrentRows
 from repl.messages import ModelSpec
 from repl.params import BY_COORDINATOR, PARAMETERS
 from tests.backends.hf.support import ask, build, reference, refused, request, run

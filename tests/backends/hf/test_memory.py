@@ -4,9 +4,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from backends.hf import memory
-from backends.hf.causal import CausalRows
-from backends.hf.memory import Demand
+from backends.hf.state import memory
+from backends.hf.state.causal import CausalRows
+from backends.hf.state.memory import Demand
 from repl.messages import Failed, Finished, Started
 from tests.backends.hf.support import KINDS, RECURRENT, ask, reference, request, run
 

@@ -15,9 +15,9 @@ pytest.importorskip("onnxscript")
 from backends import cache
 from backends.base import BackendError
 from backends.hf import HuggingFace
-from backends.hf.causal import CausalRows
 from backends.hf.onnx import check, providers
 from backends.hf.onnx import export as exporting
+from backends.hf.state.causal import CausalRows
 from repl.messages import Failed, Finished, ModelSpec
 from tests.backends.hf import support
 from tests.backends.hf.support import ask, request, run

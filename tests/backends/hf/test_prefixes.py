@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 
-from backends.hf.causal import CausalRows, KeptLayer, Snapshot
-from backends.hf.prefixes import WORTH, PrefixStore, common
+from backends.hf.state.causal import CausalRows, KeptLayer, Snapshot
+from backends.hf.state.prefixes import WORTH, PrefixStore, common
 from tests.backends.hf.support import CAUSAL, KINDS, SEQ2SEQ, ask, reference, request, run
 
 FIRST = "Every good boy: a model reads a prompt and writes an answer, and that was that"

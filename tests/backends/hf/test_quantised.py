@@ -13,7 +13,8 @@ gguf = pytest.importorskip("gguf")
 
 from backends import fingerprint
 from backends.base import BackendError
-from backends.hf import HuggingFace, quantised
+from backends.hf import HuggingFace
+from backends.hf.checkpoint import quantised
 from tests.backends.hf import gguf_writer
 from tests.backends.hf.support import TEXT, ask, reference, refused, request, run
 
@@ -175,7 +176,7 @@ def test_what_does_not_go_together(files, copy, load, monkeypatch):
 
 
 def test_attention_that_does_not_exist_or_cannot_run(checkpoint, load, monkeypatch):
-    from backends.hf import implementations
+    from backends.hf.checkpoint import implementations
     from repl.messages import ModelSpec
 
     error = refused(load, checkpoint("llama"), options={"attention": "flash_atention_2"})

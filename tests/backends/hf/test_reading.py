@@ -7,8 +7,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from backends.hf import selftest
-from backends.hf.causal import CausalRows
 from backends.hf.kinds import divisible
+from backends.hf.state.causal import CausalRows
 from repl.messages import Finished, Started, Step
 from tests.backends.hf.support import CAUSAL, KINDS, RECURRENT, ask, reference, request, run
 

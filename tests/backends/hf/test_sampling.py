@@ -5,9 +5,9 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from backends import noise
-from backends.hf import sampling
-from backends.hf.candidates import narrow
-from backends.hf.processors import Fixed, Warp, forbid, processors, warpers, without
+from backends.hf.choosing import sampling
+from backends.hf.choosing.candidates import narrow
+from backends.hf.choosing.processors import Fixed, Warp, forbid, processors, warpers, without
 from backends.hf.text import Codec
 from backends.hf.wording import Wording
 from repl.params import Params

@@ -7,9 +7,9 @@ transformers = pytest.importorskip("transformers")
 
 from backends.base import BackendError
 from backends.hf import selftest
-from backends.hf.causal import CausalRows
-from backends.hf.lookup import Lookup
-from backends.hf.speculation import Drafts
+from backends.hf.guesses.lookup import Lookup
+from backends.hf.guesses.speculation import Drafts
+from backends.hf.state.causal import CausalRows
 from tests.backends.hf.support import REPETITIVE, SETTINGS, alike, ask, request, run
 
 KINDS = ("gpt2", "llama", "mistral-window", "bloom", "qwen3-moe", "deepseek-mla")

@@ -4,8 +4,8 @@ import pytest
 import torch
 import transformers
 
-from backends.hf.candidates import narrow
-from backends.hf.processors import Warp, WrittenPenalty, warpers
+from backends.hf.choosing.candidates import narrow
+from backends.hf.choosing.processors import Warp, WrittenPenalty, warpers
 from tests.backends.hf.support import ask, reference, request, run
 
 PROMPT = "a model reads a prompt"

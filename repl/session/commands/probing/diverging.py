@@ -14,7 +14,7 @@ from repl.session.commands.probing.forcing import Reading, chosen, must_score, o
 from repl.session.errors import InputError
 from repl.session.frontend import FrontEnd
 from repl.session.inquiry import inquire, succeeded
-from repl.session.rows import Divergence as Row
+from repl.session.record.rows import Divergence as Row
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -1,0 +1,1 @@
+"""From a folder, file or hub name to configuration, tokenizer and weights."""

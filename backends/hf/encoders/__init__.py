@@ -1,0 +1,1 @@
+"""Models that read and do not write: sequence classifiers and masked language models."""

@@ -1,0 +1,1 @@
+"""Tasks that look into a text or an answer instead of writing one."""

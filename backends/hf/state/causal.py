@@ -1,0 +1,183 @@
+"""Rows of decoder-only models with plain keys and values."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Self
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+from transformers import DynamicCache
+
+from backends.hf.state.rows import Prompts, accepted, integers
+
+
+class KeptLayer(NamedTuple):
+    """Keys and values of one layer for one text, each ``[1, heads, tokens, size]``."""
+
+    at: int
+    """Which layer."""
+    keys: Tensor
+    values: Tensor
+
+
+class Snapshot(NamedTuple):
+    """What the model holds of one text."""
+
+    layers: list[KeptLayer]
+    elsewhere: object = None
+    """Stands for what other processes hold of the text, which goes when this does."""
+
+    @property
+    def length(self) -> int:
+        """In tokens."""
+        return int(self.layers[0].keys.shape[2])
+
+    def first(self, length: int) -> "Snapshot":
+        """Of the first ``length`` tokens."""
+        cut = [KeptLayer(at, keys[:, :, :length], values[:, :, :length]) for at, keys, values in self.layers]
+        return Snapshot(cut, self.elsewhere)
+
+
+class CausalRows:
+    """Decoder-only models with plain keys and values; rows of different lengths are padded on the left.
+
+    Layers with a sliding window are kept whole here and windowed by the attention mask, so every layer has
+    the same length and a row can move between batches.
+    """
+
+    def __init__(self, network: Any) -> None:
+        self._network = network
+        self._accepts = accepted(network)
+        self._cache = DynamicCache()
+        self._pads: list[int] = []
+        self.length = 0
+
+    @property
+    def size(self) -> int:
+        """Number of rows."""
+        return len(self._pads)
+
+    @property
+    def nbytes(self) -> int:
+        """Of all keys and values."""
+        return sum(layer.keys.nbytes + layer.values.nbytes for layer in self._layers())
+
+    def prefill(self, prompts: Prompts) -> Tensor:
+        """See ``Rows``."""
+        self.length = max(map(len, prompts))
+        self._pads = [self.length - len(prompt) for prompt in prompts]
+        ids = self._integers([[0] * gap + [*row] for gap, row in zip(self._pads, prompts, strict=True)])
+        gaps = self._integers(self._pads)[:, None]
+        positions = (torch.arange(self.length, device=ids.device) - gaps).clamp(min=0)
+        return self._forward(ids, positions, 1)[:, -1]
+
+    def read(self, tokens: Sequence[int]) -> Tensor:
+        """Read a part of the only row's prompt; returns logits ``[1, vocab]`` for what follows."""
+        self._pads = [0]
+        return self._append(tokens, 1)[:, -1]
+
+    def feed(self, tokens: Sequence[int]) -> Tensor:
+        """See ``Rows``."""
+        return self._append(tokens, len(tokens))[0]
+
+    def decode(self, tokens: Tensor) -> Tensor:
+        """See ``Rows``."""
+        positions = self.length - self._integers(self._pads)[:, None]
+        self.length += 1
+        return self._forward(tokens[:, None], positions, 1)[:, -1]
+
+    def select(self, indices: Sequence[int]) -> None:
+        """See ``Rows``; padding that no row needs any more is cut off."""
+        self._pads = [self._pads[i] for i in indices]
+        cut = min(self._pads)
+        chosen = self._integers(list(indices))
+        for layer in self._layers():
+            layer.keys = layer.keys[:, :, cut:].index_select(0, chosen)
+            layer.values = layer.values[:, :, cut:].index_select(0, chosen)
+        self._pads = [gap - cut for gap in self._pads]
+        self.length -= cut
+
+    def join(self, other: Self) -> None:
+        """Take in the rows of ``other`` after one's own; ``other`` is used up.
+
+        If it raises, both are as they were.
+        """
+        length = max(self.length, other.length)
+        mine, theirs = length - self.length, length - other.length
+        size = self.size
+        try:
+            for layer, more in zip(self._layers(), other._layers(), strict=True):
+                layer.keys, layer.values = (
+                    torch.cat([pad(own, (0, 0, mine, 0)), pad(new, (0, 0, theirs, 0))])
+                    for own, new in ((layer.keys, more.keys), (layer.values, more.values))
+                )
+        except Exception:
+            for layer in self._layers():
+                if layer.keys.shape[0] > size:
+                    layer.keys, layer.values = layer.keys[:size, :, mine:], layer.values[:size, :, mine:]
+            raise
+        self._pads = [gap + mine for gap in self._pads] + [gap + theirs for gap in other._pads]
+        self.length = length
+
+    def share(self) -> None:
+        """Told once others may join while they run; a place to prepare for many steps, where that helps."""
+
+    def held(self, row: int) -> int:
+        """Tokens of a row, without padding."""
+        return self.length - self._pads[row]
+
+    def snapshot(self, row: int) -> Snapshot:
+        """What is held of one row; a copy, unless it is all there is, which nothing changes in place."""
+        gap = self._pads[row]
+        whole = len(self._pads) == 1 and not gap
+        layers = [
+            KeptLayer(
+                index,
+                *(
+                    held if whole else held[row : row + 1, :, gap:].clone()
+                    for held in (layer.keys, layer.values)
+                ),
+            )
+            for index, layer in enumerate(self._cache.layers)
+            if layer.is_initialized
+        ]
+        return Snapshot(layers)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Begin with one row that holds what ``snapshot`` does."""
+        for at, keys, values in snapshot.layers:
+            self._cache.update(keys[:, :, :0], values[:, :, :0], at)
+            # Nothing changes them in place, so that they need no copy.
+            self._cache.layers[at].keys, self._cache.layers[at].values = keys, values
+        self._pads = [0]
+        self.length = snapshot.length
+
+    def crop(self, length: int) -> None:
+        """Return to ``length`` tokens, after a wrong draft or a pass that broke off between two layers."""
+        self.length = length
+        for layer in self._layers():
+            layer.keys, layer.values = layer.keys[:, :, :length], layer.values[:, :, :length]
+
+    def _append(self, tokens: Sequence[int], keep: int) -> Tensor:
+        positions = torch.arange(self.length, self.length + len(tokens), device=self._network.device)
+        self.length += len(tokens)
+        return self._forward(self._integers([list(tokens)]), positions[None], keep)
+
+    def _forward(self, ids: Tensor, positions: Tensor, keep: int) -> Tensor:
+        mask = None
+        if any(self._pads):
+            mask = torch.arange(self.length, device=ids.device) >= self._integers(self._pads)[:, None]
+            mask = mask.long()
+        offered = {"position_ids": positions, "logits_to_keep": keep}
+        extra = {name: value for name, value in offered.items() if name in self._accepts}
+        out = self._network(
+            input_ids=ids, attention_mask=mask, past_key_values=self._cache, use_cache=True, **extra
+        )
+        return out.logits[:, -keep:].float()
+
+    def _layers(self) -> list[Any]:
+        """Layers that hold something; those that share another layer's keys never do."""
+        return [layer for layer in self._cache.layers if layer.is_initialized]
+
+    def _integers(self, values: Any) -> Tensor:
+        return integers(values, self._network)

@@ -1,0 +1,1 @@
+"""The record: one SQLite file with every line typed and every answer."""

@@ -1,0 +1,1 @@
+"""What is typed: the prompt with readline's keys, history, pastes and completions."""
