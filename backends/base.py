@@ -20,11 +20,15 @@ Progress = Callable[[str, float | None], None]
 
 
 class BackendError(Exception):
-    """An expected failure, in words for the user. Loading and generating raise it; nothing else is lost."""
+    """An expected failure, in words for the user. Loading and generating raise it; nothing else is lost.
+
+    A ``detail`` that the message has in it already is left out.
+    """
 
     def __init__(self, kind: str, message: str, hint: str = "", detail: str = "") -> None:
         super().__init__(message)
-        self.error = Error(kind=kind, message=message, hint=hint, detail=detail)
+        more = "" if detail.strip() in message else detail
+        self.error = Error(kind=kind, message=message, hint=hint, detail=more)
 
 
 @runtime_checkable

@@ -37,6 +37,9 @@ exit codes: 0 answered; 1 some answers failed; 2 wrong usage or configuration; 3
 """
 
 
+_ACTIONS = "list|search|show|sessions|export|path"
+
+
 def _port(word: str) -> int:
     """A port, for argparse."""
     if word.isascii() and word.isdigit() and 0 < int(word) <= HIGHEST_PORT:
@@ -147,7 +150,7 @@ def run() -> Parser:
 def records() -> Parser:
     """Of ``multigpu-repl records``."""
     parser = Parser(prog=f"{PROGRAM} records", description="What every session has left in the record.")
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions = parser.add_subparsers(dest="action", required=True, metavar=_ACTIONS)
     common = Parser(add_help=False)
     common.add_argument("--record", metavar="FILE", help="another record than your own")
     chosen = Parser(add_help=False)

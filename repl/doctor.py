@@ -223,8 +223,8 @@ def _folders() -> Iterator[Finding]:
 
 def _write_fault(folder: Path) -> str:
     """Why nothing can be written to ``folder``; tried in its nearest parent when it does not exist yet."""
-    there = next((f for f in (folder, *folder.parents) if f.exists()), folder)
     try:
+        there = next((f for f in (folder, *folder.parents) if f.exists()), folder)
         with tempfile.TemporaryFile(dir=there):
             return ""
     except OSError as error:

@@ -46,7 +46,9 @@ def read(spec: ModelSpec, path: Path, overrides: dict[str, Any]) -> tuple[dict[s
         ) from None
     except OSError as error:
         raise BackendError(
-            "missing_file", f"{path} cannot be read: {first_line(error)}", "check its permissions"
+            "missing_file",
+            f"{path} cannot be read: {error.strerror or first_line(error)}",
+            "check its permissions",
         ) from None
     except Exception as error:
         if is_out_of_memory(error):

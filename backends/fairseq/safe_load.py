@@ -28,6 +28,8 @@ _trusting: ContextVar[bool] = ContextVar("fairseq checkpoint trusted", default=F
 
 _mapping: ContextVar[bool] = ContextVar("fairseq checkpoint mapped", default=False)
 
+_NO_PICKLE = "its contents cannot be unpickled"
+
 _LONGEST_REPEAT = 4096
 """Bound on ``[...] * n`` in a checkpoint's arguments."""
 
@@ -101,11 +103,13 @@ def read(file: BinaryIO | str, *args: Any, **kwargs: Any) -> dict[str, Any]:
             raise UnsafeGlobal(unsafe[1]) from None
         # torch's message is long and advises to load the file with less care.
         reason = re.search(r"WeightsUnpickler error: (.+)", str(error))
-        raise NotACheckpoint(reason[1] if reason else "its contents cannot be unpickled") from None
-    except (EOFError, RuntimeError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        raise NotACheckpoint(reason[1] if reason else _NO_PICKLE) from None
+    except (EOFError, RuntimeError, ValueError) as error:
         if is_out_of_memory(error):
             raise
         raise NotACheckpoint(first_line(error)) from None
+    except (LookupError, TypeError, AttributeError):  # they speak of the unpickler's own tables
+        raise NotACheckpoint(_NO_PICKLE) from None
     if not isinstance(state, dict) or "model" not in state:
         raise NotACheckpoint("it holds no 'model'")
     if state.get("args") is None and state.get("cfg") is None:

@@ -40,6 +40,12 @@ def while_loading(error: Exception, name: str, path: str, device: str) -> Backen
             "check the name and the network; for a gated model log in with 'hf auth login'",
             str(error),
         )
+    if isinstance(error, PermissionError):
+        return BackendError(
+            "missing_file",
+            f"model '{name}' cannot be read: {error.filename or path}: {error.strerror or text}",
+            "check the permissions of the file and of the folders it lies in",
+        )
     if isinstance(error, OSError):
         message = f"model '{name}' cannot be read from {path}: {text}"
         return BackendError("not_a_checkpoint", message, detail=str(error))

@@ -203,13 +203,13 @@ def _open_output(source: _Input, header: Header, options: BatchOptions, opened: 
     path = options.output
     if path is None:
         return StreamOutput(STDOUT, header)
-    if path.exists() and os.path.samestat(path.stat(), os.fstat(source.fd)):
-        raise BatchError(f"{path}: is the input, too", "name another --output")
-    if path.exists() and not path.is_file():
-        try:
-            fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-        except OSError as error:
-            raise BatchError(f"{path}: {error.strerror}", "name another --output") from None
+    try:
+        if path.exists() and os.path.samestat(path.stat(), os.fstat(source.fd)):
+            raise BatchError(f"{path}: is the input, too", "name another --output")
+        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC) if path.exists() and not path.is_file() else None
+    except OSError as error:
+        raise BatchError(f"{path}: {error.strerror}", "name another --output") from None
+    if fd is not None:
         opened.callback(os.close, fd)
         return StreamOutput(fd, header)
     return FileOutput(path, header, restart=options.restart)

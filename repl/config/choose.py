@@ -11,7 +11,7 @@ from repl import paths
 from repl.config import schema
 from repl.config.locations import Location, locate, recognise
 from repl.config.models import DTYPES, Config, ConfigError, ModelConfig, Replicas
-from repl.config.source import read, unknown
+from repl.config.source import legible, read, unknown
 
 DEFAULT = "demo"
 
@@ -63,6 +63,7 @@ def find(name: str, base: Path) -> Path:
     raise ConfigError(f"--config: {unknown('configuration', name, ready())}, or the path of a file")
 
 
+@legible()
 def choose(arguments: Arguments, base: Path | None = None) -> Config:
     """The configuration that the command line asks for; ``base`` is the current folder."""
     chooser = _Chooser(arguments, base or Path.cwd())
@@ -144,9 +145,9 @@ class _Chooser:
             location = (
                 Location(path=text) if said.backend == "echo" else locate(text, self._base, said.backend)
             )
+            backend = said.backend or location.backend or recognise(location)
         except ConfigError as error:
             raise ConfigError(f"--model {text}: {error}") from None
-        backend = said.backend or location.backend or recognise(location)
         if backend is None:
             known = ", ".join(registry.names())
             raise ConfigError(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from backends import registry
 from repl.config.models import ConfigError
-from repl.config.source import unknown
+from repl.config.source import legible, unknown
 from repl.spelling import nearest
 
 DEMO = "demo:"
@@ -32,6 +32,7 @@ class Location:
         return Path(_parts(self.path)[0])
 
 
+@legible()
 def locate(text: str, base: Path, backend: str | None) -> Location:
     """What ``text`` means, seen from the folder ``base``; ``ConfigError`` when there is no such thing.
 
@@ -42,6 +43,8 @@ def locate(text: str, base: Path, backend: str | None) -> Location:
     whole = base / Path(text).expanduser()
     if whole.exists():
         return Location(path=_absolute(whole))
+    if whole.is_symlink():
+        raise ConfigError(_not_there(whole))
     parts = [base / Path(part).expanduser() for part in _parts(text)]
     if len(parts) > 1 and any(part.exists() for part in parts):
         for part in parts:
@@ -55,8 +58,9 @@ def locate(text: str, base: Path, backend: str | None) -> Location:
     raise ConfigError(_not_there(parts[0]))
 
 
+@legible()
 def recognise(location: Location) -> str | None:
-    """The backend whose checkpoint it looks like."""
+    """The backend whose checkpoint it looks like; ``ConfigError`` when it cannot be looked at."""
     return registry.recognise(location.first())
 
 
@@ -82,6 +86,8 @@ def _absolute(path: Path) -> str:
 
 
 def _not_there(path: Path) -> str:
+    if path.is_symlink():
+        return f"{_absolute(path)} is a link to what is not there: {path.readlink()}"
     message = f"there is no file or folder {_absolute(path)}"
     try:
         siblings = [entry.name for entry in islice(path.parent.iterdir(), 1000)]

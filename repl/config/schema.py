@@ -121,12 +121,7 @@ def _model(name: str, item: Item, base: Path, shared: dict[str, Value]) -> Model
     keys = {"path": item} if item.kind == "scalar" else item.mapping(MODEL)
     backend = _backend(keys.get("backend"))
     location = _location(keys.get("path"), item, backend, base)
-    backend = backend or location.backend or recognise(location)
-    if backend is None:
-        known = ", ".join(registry.names())
-        raise keys["path"].fault(
-            f"no backend recognises {location.path}: is it a checkpoint? If so say 'backend:', one of {known}"
-        )
+    backend = backend or location.backend or _recognised(location, keys["path"])
     defaults = shared | (_parameters(keys["defaults"]) if "defaults" in keys else {})
     return ModelConfig(
         name=name,
@@ -161,6 +156,19 @@ def _location(item: Item | None, model: Item, backend: str | None, base: Path) -
         return locate(item.text("a path"), base, backend)
     except ConfigError as error:
         raise item.fault(str(error)) from None
+
+
+def _recognised(location: Location, item: Item) -> str:
+    try:
+        backend = recognise(location)
+    except ConfigError as error:
+        raise item.fault(str(error)) from None
+    if backend is None:
+        known = ", ".join(registry.names())
+        raise item.fault(
+            f"no backend recognises {location.path}: is it a checkpoint? If so say 'backend:', one of {known}"
+        )
+    return backend
 
 
 def _folder(item: Item, base: Path) -> str:

@@ -5,7 +5,8 @@ YAML 1.2 core schema as people expect it: ``010`` is ten, ``1e-3`` a number and 
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -139,6 +140,17 @@ def unknown(what: str, word: str, known: Collection[str]) -> str:
     ask = f"did you mean '{near}'? " if near else ""
     there = "there is only" if len(known) == 1 else "there are"
     return f"unknown {what} '{_short(word)}': {ask}{there} {', '.join(known)}"
+
+
+@contextmanager
+def legible() -> Iterator[None]:
+    """What the system will not show, for want of rights or of such a ``~user``, is a ``ConfigError``."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(f"{error.filename} cannot be read: {error.strerror}") from None
+    except RuntimeError as error:  # of expanduser
+        raise ConfigError(str(error)) from None
 
 
 def read(path: Path) -> Item:

@@ -102,10 +102,13 @@ def _of_model(said: argparse.Namespace) -> dict[str, object]:
 
 
 def _trusted(folder: str) -> str:
-    path = Path(folder).expanduser().resolve()
-    if not path.is_dir():
-        raise UsageError(f"--user-dir: {folder} is not a folder")
-    return fingerprint.code(path)
+    try:
+        path = Path(folder).expanduser().resolve()
+        if not path.is_dir():
+            raise UsageError(f"--user-dir: {folder} is not a folder")
+        return fingerprint.code(path)
+    except (OSError, RuntimeError) as error:
+        raise UsageError(f"--user-dir: {folder} cannot be read: {error}") from None
 
 
 def _wishes(said: argparse.Namespace) -> dict[str, Value]:

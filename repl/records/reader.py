@@ -1,5 +1,6 @@
 """Reads the record's file while sessions may be writing to it."""
 
+import os
 import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
@@ -42,7 +43,7 @@ class Reader:
     def __init__(self, path: Path) -> None:
         """Open ``path``; raises ``RecordError``."""
         self.path = path
-        if not path.is_file():
+        if not os.path.isfile(path):  # noqa: PTH113 (False where the folder may not be looked into)
             raise RecordError(f"there is no record at {path}", "a session makes one; --record names another")
         try:
             self._connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)

@@ -162,3 +162,10 @@ def test_a_terminal_is_not_obeyed_by_answers_or_errors(place: Place) -> None:
     done = place.run()
     assert b"\x1b" not in done.stderr
     assert place.records()[0]["text"] == "\x1b]0;owned\x07 word"
+
+
+def test_an_output_that_cannot_be_is_said_before_anything_starts(place: Place) -> None:
+    place.input.write_text("a line\n")
+    done = place.run(output="o" * 300)
+    assert done.returncode == 2
+    assert b"File name too long" in done.stderr and b"name another --output" in done.stderr

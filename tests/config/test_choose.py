@@ -1,9 +1,12 @@
 """What the command line makes of configurations, the ready ones among them."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
 
+from backends import registry
 from repl.config import Arguments, ConfigError, choose, ready
 from repl.demo import MODELS, model_path
 
@@ -126,8 +129,35 @@ def test_compare_chooses_among_what_is_loaded(folder: Path) -> None:
         (Arguments(config="deno"), r"--config: unknown configuration 'deno': did you mean 'demo'\?"),
         (Arguments(config="/"), r"--config: / is a folder: name the file in it"),
         (Arguments(config="nowhere.yaml"), r"there is no configuration file /.*nowhere\.yaml"),
+        (Arguments(models=("a" * 300,)), r"--model a+: /.*a cannot be read: File name too long"),
+        (Arguments(models=("runs/early",), data="d" * 300), r"d cannot be read: File name too long"),
+        (Arguments(config="c" * 300), r"c cannot be read: File name too long"),
+        (Arguments(models=("~nobody-at-all/x",)), r"--model ~nobody.*: Could not determine home directory"),
+        (
+            Arguments(models=("runs/gone",)),
+            r"--model runs/gone: /.*/gone is a link to what is not there: away",
+        ),
     ],
 )
 def test_a_mistake_in_a_flag_is_one_clear_message(said: Arguments, expected: str, folder: Path) -> None:
+    (folder / "runs" / "gone").symlink_to("away")
     with pytest.raises(ConfigError, match=expected):
         choose(said, folder)
+
+
+def test_a_checkpoint_that_may_not_be_looked_at_is_a_mistake_with_its_place(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(path: Path) -> str | None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path / "config.json"))
+
+    monkeypatch.setattr(registry, "recognise", denied)
+    with pytest.raises(
+        ConfigError, match=r"--model runs/early: .*/config.json cannot be read: Permission den"
+    ):
+        choose(Arguments(models=("runs/early",)), folder)
+    (folder / "my.yaml").write_text("models:\n  a: runs/early\n")
+    with pytest.raises(
+        ConfigError, match=r"my.yaml:2: models.a.*: .*/config.json cannot be read: Permission"
+    ):
+        choose(Arguments(config="my.yaml"), folder)

@@ -71,6 +71,7 @@ def test_what_is_not_supported_is_refused_by_name(name: str) -> None:
         (["--model-overrides", "{'a': open('b')}"], "--model-overrides"),
         (["--model-overrides", "[1]"], "--model-overrides"),
         (["--user-dir", "nowhere"], "nowhere is not a folder"),
+        (["--user-dir", "~nobody-at-all"], "--user-dir: ~nobody-at-all cannot be read"),
         (["--constraints", "loose"], "unordered"),
         (["--task", "speech_to_text"], "translation"),
         (["--print-alignment", "medium"], "hard"),

@@ -119,6 +119,8 @@ def test_faults_are_explained(records, record, tmp_path, capsys):
     assert "nothing in the record fits" in records("export", "x.md", "--model", "no", code=exits.USAGE)
     assert cli.main(["records", "list", "--record", str(tmp_path / "none")]) == exits.USAGE
     assert "there is no record" in capsys.readouterr().err
+    assert cli.main(["records", "list", "--record", "n" * 300]) == exits.USAGE
+    assert "there is no record" in capsys.readouterr().err
     (tmp_path / "junk").write_bytes(b"junk" * 1000)
     assert cli.main(["records", "list", "--record", str(tmp_path / "junk")]) == exits.USAGE
     assert re.search("cannot be read: file is not a database", capsys.readouterr().err)

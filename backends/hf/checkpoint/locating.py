@@ -126,12 +126,13 @@ def _check_gguf(spec: ModelSpec, file: Path) -> None:
         raise BackendError(
             "missing_file", f"model '{spec.name}': there is no {file}", f"GGUF files there: {there}"
         )
+    named = msgspec.structs.replace(spec, path=str(file))
     with file.open("rb") as stream:
         start = stream.read(len(_LFS_POINTER))
     if start == _LFS_POINTER:
-        raise _not_a_checkpoint(spec, f"{file.name} {_POINTER}", "fetch the file again")
+        raise _not_a_checkpoint(named, _POINTER, "fetch the file again")
     if start[:4] != b"GGUF":
-        raise _not_a_checkpoint(spec, f"{file.name} is not a GGUF file", "fetch the file again")
+        raise _not_a_checkpoint(named, "is not a GGUF file", "fetch the file again")
 
 
 def _fault(file: Path) -> str:

@@ -3,6 +3,7 @@
 from tests.backends.fairseq.support import SYMBOLS, Told, load, request, spec, write_dictionary, write_model
 
 # isort: split
+import errno
 import logging
 import os
 import sys
@@ -103,6 +104,30 @@ def test_a_missing_checkpoint_is_named(tmp_path: Path, path: str) -> None:
     error = refused(name)
     assert error.kind == "missing_file"
     assert path.split(":")[-1] in error.message
+
+
+@pytest.mark.parametrize("text", [b"hi\n", b"hello\n", b"not a pickle\n", b"[1]", b"\x80\x02}."])
+def test_a_file_that_is_no_checkpoint_is_told_in_words(tmp_path: Path, text: bytes) -> None:
+    path = write_model(tmp_path)
+    path.write_bytes(text)
+    error = refused(path)
+    assert error.kind == "not_a_checkpoint"
+    reason = error.message.partition("can be read: ")[2]
+    assert len(reason.split()) > 2 and error.detail not in error.message.split("\n")
+
+
+def test_a_file_that_may_not_be_read_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_model(tmp_path)
+
+    def denied(*_args: Any) -> Any:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr("fairseq.checkpoint_utils.load_checkpoint_to_cpu", denied)
+    error = refused(path)
+    assert (error.message, error.hint) == (
+        f"{path} cannot be read: Permission denied",
+        "check its permissions",
+    )
 
 
 def test_dictionaries_elsewhere_and_nowhere(tmp_path: Path, translation: Path) -> None:

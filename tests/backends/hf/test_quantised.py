@@ -70,8 +70,12 @@ def test_gguf_files_that_are_not_there_or_not_such(files, load, tmp_path):
         (b"PK\x03\x04", "not a GGUF"),
     ):
         (tmp_path / "bad.gguf").write_bytes(data)
-        error = refused(load, tmp_path / "bad.gguf")
-        assert error.kind == "not_a_checkpoint" and words in error.message
+        for error in (
+            refused(load, tmp_path / "bad.gguf"),
+            refused(load, tmp_path, options={"gguf_file": "bad.gguf"}),
+        ):
+            assert error.kind == "not_a_checkpoint" and words in error.message
+            assert error.message.count("bad.gguf") == 1
 
 
 def test_a_gguf_file_that_was_cut_short(files, load, tmp_path):
