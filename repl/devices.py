@@ -1,12 +1,10 @@
 """Which devices there are, how busy they are, and which replica goes where. Never imports torch.
 
 ``repl.cli`` plans the replicas of a configuration; the front ends show ``readings``. GPUs are asked through
-NVML, which takes no memory on them; AMD and Apple GPUs are not seen.
+NVML or, where that is missing, CUDA's driver; AMD and Apple GPUs are not seen.
 """
 
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
-from functools import cache
+from collections.abc import Collection
 from itertools import count
 from os import environ
 from typing import Any
@@ -14,7 +12,7 @@ from typing import Any
 import msgspec
 
 from backends import registry
-from repl import cores
+from repl import cores, driver_api, nvml
 from repl.config import Config, ConfigError, ModelConfig
 from repl.pool.plan import ReplicaPlan, ReplicaStatus
 
@@ -27,7 +25,10 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     total_memory: int
     """Bytes."""
-    free_memory: int
+    free_memory: int | None
+    """None where nobody tells."""
+    partition: bool = False
+    """A part of a card (MIG)."""
 
 
 class GpuReading(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,38 +43,61 @@ class GpuReading(msgspec.Struct, frozen=True, kw_only=True):
 
 def gpus() -> list[Device]:
     """The visible GPUs; empty when there is none."""
+    library = nvml.library()
+    if library is None:
+        cards = enumerate(driver_api.cards())
+        return [
+            Device(id=f"cuda:{i}", name=c.name, total_memory=c.memory, free_memory=None) for i, c in cards
+        ]
     found = []
-    with _nvml() as nvml:
-        for index, handle in enumerate(_handles() if nvml else ()):
-            memory = nvml.nvmlDeviceGetMemoryInfo(handle)
-            found.append(
-                Device(
-                    id=f"cuda:{index}",
-                    name=_text(nvml.nvmlDeviceGetName(handle)),
-                    total_memory=int(memory.total),
-                    free_memory=int(memory.free),
-                )
+    for index, device in enumerate(nvml.visible()):
+        try:
+            name, (used, total) = library.nvmlDeviceGetName(device.handle), _memory(library, device.handle)
+        except library.NVMLError:  # lost since it was counted: the others keep their numbers
+            continue
+        found.append(
+            Device(
+                id=f"cuda:{index}",
+                name=nvml.text(name),
+                total_memory=total,
+                free_memory=total - used,
+                partition=device.partition,
             )
+        )
     return found
 
 
 def readings() -> dict[str, GpuReading]:
     """By device id. A GPU that does not tell is left out; a partition of one (MIG) has no utilisation: 0."""
+    library = nvml.library()
     found: dict[str, GpuReading] = {}
-    with _nvml() as nvml:
-        for index, handle in enumerate(_handles() if nvml else ()):
-            try:
-                busy = nvml.nvmlDeviceGetUtilizationRates(handle).gpu / 100
-            except nvml.NVMLError:
-                busy = 0.0
-            try:
-                memory = nvml.nvmlDeviceGetMemoryInfo(handle)
-            except nvml.NVMLError:
-                continue
-            found[f"cuda:{index}"] = GpuReading(
-                utilisation=busy, memory_used=int(memory.used), memory_total=int(memory.total)
-            )
+    for index, device in enumerate(nvml.visible() if library is not None else ()):
+        try:
+            busy = library.nvmlDeviceGetUtilizationRates(device.handle).gpu / 100
+        except library.NVMLError:
+            busy = 0.0
+        try:
+            used, total = _memory(library, device.handle)
+        except library.NVMLError:
+            continue
+        found[f"cuda:{index}"] = GpuReading(utilisation=busy, memory_used=used, memory_total=total)
+    if not found and library is not None:
+        nvml.forget()  # the driver may have gone, and may come again
     return found
+
+
+def _memory(library: Any, handle: Any) -> tuple[int, int]:
+    """Bytes in use and in all; those of the machine where a GPU has none of its own."""
+    try:
+        memory = library.nvmlDeviceGetMemoryInfo(handle)
+    except library.NVMLError as error:
+        if error.value != library.NVML_ERROR_NOT_SUPPORTED:
+            raise
+        import psutil
+
+        shared = psutil.virtual_memory()
+        return shared.total - shared.available, shared.total
+    return int(memory.total) - int(memory.free), int(memory.total)
 
 
 def plan(config: Config) -> list[ReplicaPlan]:
@@ -81,11 +105,9 @@ def plan(config: Config) -> list[ReplicaPlan]:
 
     A replica on the CPU is ``cpu:N``, N counting such replicas, and has a share of the cores.
     """
-    visible = [device.id for device in gpus()]
+    there = gpus()
     placed = [
-        (model, i, where)
-        for model in config.models.values()
-        for i, where in enumerate(_groups(model, visible))
+        (model, i, where) for model in config.models.values() for i, where in enumerate(_groups(model, there))
     ]
     shares = iter(cores.shares(sum(where == "cpu" for _, _, where in placed)))
     feeding = cores.shares(len(placed))[0].threads  # what the CPU side of a GPU replica may take
@@ -113,6 +135,7 @@ def place(model: ModelConfig, device: str, running: Collection[ReplicaStatus]) -
     On a CPU it gets one thread and is not kept to a core: the shares were dealt out at the start. Raises
     ``ConfigError`` for a GPU that is not there.
     """
+    threads = 1
     if device == "cpu":
         taken = {replica.device for replica in running}
         device = next(f"cpu:{i}" for i in count() if f"cpu:{i}" not in taken)
@@ -125,13 +148,15 @@ def place(model: ModelConfig, device: str, running: Collection[ReplicaStatus]) -
         if device not in visible:
             there = ", ".join(visible) or "none"
             raise ConfigError(f"there is no device {device}: visible GPUs: {there}")
+        threads = cores.shares(len(running) + 1)[0].threads
     names = {replica.name for replica in running}
     name = next(f"{model.name}/{i}" for i in count() if f"{model.name}/{i}" not in names)
-    return ReplicaPlan(name=name, model=model.spec(), device=device, threads=1)
+    return ReplicaPlan(name=name, model=model.spec(), device=device, threads=threads)
 
 
-def _groups(model: ModelConfig, visible: list[str]) -> list[str]:
+def _groups(model: ModelConfig, there: list[Device]) -> list[str]:
     """For each replica its devices, joined by ``+``; on the CPU a group shares what one would have."""
+    visible = [device.id for device in there]
     size, places = model.gpus_per_replica, _places(model, visible)
     if size > 1 and not getattr(registry.find(model.backend), "spreads", False):
         raise ConfigError(
@@ -140,6 +165,11 @@ def _groups(model: ModelConfig, visible: list[str]) -> list[str]:
         )
     if size == 1 or set(places) == {"cpu"}:
         return places
+    if any(device.partition for device in there):
+        raise ConfigError(
+            f"{model.origin}: model '{model.name}': the parts of a GPU (MIG) cannot share a replica: "
+            "take gpus_per_replica out, or hide them with CUDA_VISIBLE_DEVICES"
+        )
     if isinstance(model.replicas, tuple):
         groups = [places[i : i + size] for i in range(0, len(places), size)]
     else:
@@ -170,80 +200,3 @@ def _places(model: ModelConfig, visible: list[str]) -> list[str]:
     devices = visible or ["cpu"]
     number = len(devices) if wanted == "auto" else int(wanted)
     return [devices[i % len(devices)] for i in range(number)]
-
-
-@cache
-def _started() -> Any:
-    """The NVML binding, initialised once for the life of the process; None where there is no driver."""
-    import pynvml
-
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
-        return None
-    return pynvml
-
-
-@contextmanager
-def _nvml() -> Iterator[Any]:
-    """The binding or None; a driver that goes away ends the block quietly."""
-    nvml = _started()
-    if nvml is None:
-        yield None
-        return
-    try:
-        yield nvml
-    except nvml.NVMLError:
-        forget()
-
-
-def forget() -> None:
-    """Look for the driver and its devices anew at the next call."""
-    _started.cache_clear()
-    _handles.cache_clear()
-
-
-@cache
-def _handles() -> list[Any]:
-    """NVML's handles of the visible devices, in the order in which CUDA counts them.
-
-    CUDA_VISIBLE_DEVICES is read as CUDA does: indices or (beginnings of) UUIDs; the first entry that names no
-    device ends the list; a repeated one empties it. Indices agree with NVML's under
-    CUDA_DEVICE_ORDER=PCI_BUS_ID, which ``repl.cli`` sets.
-    """
-    nvml = _started()
-    everything = [nvml.nvmlDeviceGetHandleByIndex(i) for i in range(nvml.nvmlDeviceGetCount())]
-    listed = environ.get("CUDA_VISIBLE_DEVICES")
-    if listed is None:
-        return everything
-    chosen: list[Any] = []
-    seen: set[str] = set()
-    for word in listed.split(","):
-        handle = _named(nvml, everything, word.strip())
-        if handle is None:
-            break
-        uuid = _text(nvml.nvmlDeviceGetUUID(handle))
-        if uuid in seen:
-            return []
-        seen.add(uuid)
-        chosen.append(handle)
-    return chosen
-
-
-def _named(nvml: Any, everything: list[Any], word: str) -> Any:
-    if word.isdecimal():
-        return everything[int(word)] if int(word) < len(everything) else None
-    if word.startswith("GPU-"):
-        matches = [h for h in everything if _text(nvml.nvmlDeviceGetUUID(h)).startswith(word)]
-        return matches[0] if len(matches) == 1 else None
-    if word.startswith("MIG-"):
-        try:
-            return nvml.nvmlDeviceGetHandleByUUID(word)
-        except nvml.NVMLError:
-            return None
-    return None
-
-
-def _text(value: str | bytes) -> str:
-    """Older drivers' bindings return bytes."""
-    return value.decode(errors="replace") if isinstance(value, bytes) else value

@@ -10,17 +10,16 @@ import json
 import os
 import platform
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
 from backends import registry
-from repl import __version__, cores, devices, exits, install, paths
+from repl import __version__, cores, devices, exits, install, nvml, paths, torch_seen
 from repl.config import Arguments, ConfigError, choose
 from repl.safe import visible
 from repl.trial import MODELS, Trial
@@ -32,12 +31,6 @@ PACKAGES = (
     "msgspec", "textual", "prompt_toolkit", "torch", "transformers", "tokenizers", "safetensors", "fairseq",
     "hydra-core", "omegaconf", "ctranslate2", "numpy",
 )  # fmt: skip
-
-_ASK_TORCH = """
-import json, torch
-seen = {"cuda": torch.version.cuda, "devices": torch.cuda.device_count(), "threads": torch.get_num_threads()}
-print(json.dumps(seen))
-"""
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,44 +109,49 @@ def _devices() -> Iterator[Finding]:
         text=f"{len(cores.allowed())} logical{granted}; {_gb(memory.available)} of {_gb(memory.total)} free",
     )
     found = devices.gpus()
+    yield from _driver()
     for gpu in found:
-        text = f"{gpu.name}, {_gb(gpu.free_memory)} of {_gb(gpu.total_memory)} free"
+        free = "" if gpu.free_memory is None else f"{_gb(gpu.free_memory)} of "
+        text = f"{gpu.name}, {free}{_gb(gpu.total_memory)}{' free' if free else ''}"
         yield Finding(section="devices", name=gpu.id, state="ok", text=text)
     if not found:
         hidden = "CUDA_VISIBLE_DEVICES" in os.environ
         why = f"; CUDA_VISIBLE_DEVICES is '{os.environ['CUDA_VISIBLE_DEVICES']}'" if hidden else ""
         yield Finding(section="devices", name="gpu", state="note", text=f"none that NVML can see{why}")
-    yield from _torch(len(found))
+    yield from _torch(found)
 
 
-def _torch(gpus: int) -> Iterator[Finding]:
+def _driver() -> Iterator[Finding]:
+    """What NVIDIA's driver is, where there is one."""
+    if fault := nvml.fault():
+        hint = "restart the machine, or the container: driver and libraries must be of one version"
+        yield Finding(section="devices", name="driver", state="broken", text=f"NVML: {fault}", hint=hint)
+    elif told := nvml.driver():
+        text = f"NVIDIA {told[0]}, for CUDA up to {told[1]}"
+        yield Finding(section="devices", name="driver", state="ok", text=text)
+
+
+def _torch(gpus: Sequence[devices.Device]) -> Iterator[Finding]:
+    def told(state: State, text: str, hint: str = "", name: str = "torch") -> Finding:
+        return Finding(section="devices", name=name, state=state, text=text, hint=hint)
+
     if importlib.util.find_spec("torch") is None:
         return
-    answer, fault = _ask_torch()
+    # A process sees one partition of a GPU at most.
+    parted = any(gpu.partition for gpu in gpus)
+    seen, fault = torch_seen.ask(nvml.words()[0] if parted else None)
     if fault:
-        yield Finding(section="devices", name="torch", state="broken", text=f"cannot be imported: {fault}")
+        yield told("broken", f"cannot be imported: {fault}")
         return
-    built = f"built for CUDA {answer['cuda']}" if answer["cuda"] else "built for the CPU"
-    seen = f"{built}, uses {answer['devices']} GPUs and {answer['threads']} threads"
-    if gpus > answer["devices"]:
-        hint = "install the build of torch that fits the driver: https://pytorch.org/get-started/locally"
-        yield Finding(
-            section="devices", name="torch", state="broken", text=f"{seen}, but {gpus} are there", hint=hint
-        )
+    built = f"built for CUDA {seen.cuda}" if seen.cuda else "built for the CPU"
+    text = f"{built}, uses {seen.devices} GPUs and {seen.threads} threads"
+    hint = "install the build of torch that fits the driver: https://pytorch.org/get-started/locally"
+    if seen.devices < (1 if parted else len(gpus)):
+        yield told("broken", f"{text}, but {len(gpus)} are there", hint)
     else:
-        yield Finding(section="devices", name="torch", state="ok", text=seen)
-
-
-def _ask_torch(patience: float = 120) -> tuple[dict[str, Any], str]:
-    """What torch says of itself, or why it does not."""
-    command = [sys.executable, "-P", "-c", _ASK_TORCH]
-    try:
-        told = subprocess.run(command, capture_output=True, text=True, timeout=patience, check=False)
-        return json.loads(told.stdout), ""
-    except subprocess.TimeoutExpired:
-        return {}, f"it does not answer within {patience:g} s"
-    except ValueError:
-        return {}, (told.stderr.strip().splitlines() or [f"it ended with status {told.returncode}"])[-1]
+        yield told("ok", text)
+    for device, why in seen.faults.items():
+        yield told("broken", f"torch cannot compute on it: {why}", hint, device)
 
 
 def _loadable(name: str) -> bool:

@@ -4,12 +4,13 @@ import os
 import shutil
 import signal
 from asyncio import AbstractEventLoop
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from repl import eventloop
+from repl import driver_api, eventloop, nvml
+from tests.nvml import Install, installer
 
 # Before anything imports torch or transformers: workers share the cores, and no test may reach a network.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -38,6 +39,22 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
     for name in ("CONFIG", "DATA", "STATE", "CACHE"):
         monkeypatch.setenv(f"XDG_{name}_HOME", str(home / name.lower()))
     return home
+
+
+@pytest.fixture
+def gpus(monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
+    """A machine without GPUs, until it is given some."""
+    install = installer(monkeypatch)
+
+    def anew(*uuids: str, **more: int) -> object:
+        nvml.forget()
+        return install(*uuids, **more)
+
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(driver_api, "cards", lambda: ())
+    anew()
+    yield anew
+    nvml.forget()
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], AbstractEventLoop]]:

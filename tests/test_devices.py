@@ -2,79 +2,16 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
+import psutil
 import pynvml
 import pytest
 
-from repl import cores, devices
+from repl import cores, devices, driver_api, nvml
 from repl.config import Config, ConfigError, ModelConfig
 from repl.config.models import Replicas
-
-GB = 10**9
-
-
-class FakeNvml:
-    """Answers like pynvml for cards with the given UUIDs; card ``i`` has (i + 1) x 10 GB."""
-
-    NVMLError = pynvml.NVMLError
-
-    def __init__(self, *uuids: str) -> None:
-        self.uuids = uuids
-        self.silent: set[str] = set()
-
-    def nvmlInit(self) -> None:
-        if not self.uuids:
-            raise self.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
-
-    def nvmlDeviceGetCount(self) -> int:
-        return len(self.uuids)
-
-    def nvmlDeviceGetHandleByIndex(self, index: int) -> str:
-        return self.uuids[index]
-
-    def nvmlDeviceGetHandleByUUID(self, uuid: str) -> str:
-        if uuid not in self.uuids and uuid != "MIG-1":
-            raise self.NVMLError(pynvml.NVML_ERROR_NOT_FOUND)
-        return uuid
-
-    def nvmlDeviceGetUUID(self, handle: str) -> bytes:
-        return handle.encode()
-
-    def nvmlDeviceGetName(self, handle: str) -> str:
-        return f"Card {handle}"
-
-    def nvmlDeviceGetMemoryInfo(self, handle: str) -> SimpleNamespace:
-        if handle in self.silent:
-            raise self.NVMLError(pynvml.NVML_ERROR_GPU_IS_LOST)
-        total = (self.uuids.index(handle) + 1) * 10 * GB if handle in self.uuids else GB
-        return SimpleNamespace(total=total, free=total - GB, used=GB)
-
-    def nvmlDeviceGetUtilizationRates(self, handle: str) -> SimpleNamespace:
-        if handle.startswith("MIG-"):
-            raise self.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
-        return SimpleNamespace(gpu=25 * (self.uuids.index(handle) + 1))
-
-
-Install = Callable[..., FakeNvml]
-
-
-@pytest.fixture
-def nvml(monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Puts a fake with the given cards in pynvml's place."""
-
-    def install(*uuids: str) -> FakeNvml:
-        fake = FakeNvml(*uuids)
-        for name in dir(FakeNvml):
-            if name.startswith("nvml"):
-                monkeypatch.setattr(pynvml, name, getattr(fake, name))
-        return fake
-
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    devices.forget()
-    install()
-    yield install
-    devices.forget()
+from repl.pool.plan import ReplicaStatus
+from tests.nvml import GB, Install
 
 
 @pytest.fixture
@@ -110,11 +47,11 @@ def spread(size: int, replicas: Replicas, backend: str = "hf") -> Config:
 
 
 class TestGpus:
-    def test_without_a_driver_there_are_none(self, nvml: Install) -> None:
+    def test_without_a_driver_there_are_none(self, gpus: Install) -> None:
         assert devices.gpus() == [] and devices.readings() == {}
 
-    def test_each_card_is_described(self, nvml: Install) -> None:
-        nvml("GPU-a", "GPU-b")
+    def test_each_card_is_described(self, gpus: Install) -> None:
+        gpus("GPU-a", "GPU-b")
         assert [(d.id, d.name, d.total_memory, d.free_memory) for d in devices.gpus()] == [
             ("cuda:0", "Card GPU-a", 10 * GB, 9 * GB),
             ("cuda:1", "Card GPU-b", 20 * GB, 19 * GB),
@@ -140,26 +77,73 @@ class TestGpus:
         ],
     )
     def test_cuda_visible_devices_is_read_as_cuda_does(
-        self, visible: str, seen: list[str], nvml: Install, monkeypatch: pytest.MonkeyPatch
+        self, visible: str, seen: list[str], gpus: Install, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        nvml("GPU-ab", "GPU-aa", "GPU-cc")
+        gpus("GPU-ab", "GPU-aa", "GPU-cc")
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
         assert [d.name.removeprefix("Card ") for d in devices.gpus()] == seen
 
-    def test_readings_are_by_device(self, nvml: Install) -> None:
-        nvml("GPU-a", "GPU-b")
+    def test_readings_are_by_device(self, gpus: Install) -> None:
+        gpus("GPU-a", "GPU-b")
         reading = devices.readings()["cuda:1"]
         assert (reading.utilisation, reading.memory_used, reading.memory_total) == (0.5, GB, 20 * GB)
 
-    def test_a_card_that_is_lost_is_left_out(self, nvml: Install) -> None:
-        nvml("GPU-a", "GPU-b").silent.add("GPU-a")
+    def test_a_card_that_is_lost_is_left_out(self, gpus: Install) -> None:
+        gpus("GPU-a", "GPU-b").silent.add("GPU-a")
         assert list(devices.readings()) == ["cuda:1"]
 
-    def test_a_partition_has_memory_but_no_load(self, nvml: Install, monkeypatch: pytest.MonkeyPatch) -> None:
-        nvml("GPU-a")
+    def test_a_partition_has_memory_but_no_load(self, gpus: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+        gpus("GPU-a")
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-1")
         reading = devices.readings()["cuda:0"]
         assert (reading.utilisation, reading.memory_total) == (0, GB)
+
+    def test_of_a_card_in_mig_mode_each_partition_is_a_device(self, gpus: Install) -> None:
+        gpus("GPU-a", "GPU-b").partitions = {"GPU-a": ["MIG-x", "", "MIG-y"]}
+        assert [(d.id, d.name, d.total_memory, d.partition) for d in devices.gpus()] == [
+            ("cuda:0", "Card MIG-x", GB, True),
+            ("cuda:1", "Card MIG-y", GB, True),
+            ("cuda:2", "Card GPU-b", 20 * GB, False),
+        ]
+        assert nvml.words() == ["MIG-x", "MIG-y", "GPU-b"]
+
+    def test_a_card_in_mig_mode_may_be_named_whole(
+        self, gpus: Install, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        gpus("GPU-a", "GPU-b").partitions = {"GPU-b": ["MIG-x"]}
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+        assert nvml.words() == ["MIG-x"]
+
+    def test_a_card_in_mig_mode_without_partitions_cannot_be_used(self, gpus: Install) -> None:
+        gpus("GPU-a", "GPU-b").partitions = {"GPU-a": []}
+        assert [d.name for d in devices.gpus()] == ["Card GPU-b"]
+
+    def test_a_card_that_this_process_may_not_touch_is_not_counted(self, gpus: Install) -> None:
+        gpus("GPU-a", "GPU-b", "GPU-c").closed = {"GPU-a"}
+        assert [(d.id, d.name) for d in devices.gpus()] == [
+            ("cuda:0", "Card GPU-b"), ("cuda:1", "Card GPU-c")
+        ]  # fmt: skip
+
+    def test_a_card_lost_later_takes_no_other_along(self, gpus: Install) -> None:
+        gpus("GPU-a", "GPU-b").silent.add("GPU-a")
+        assert [(d.id, d.name) for d in devices.gpus()] == [("cuda:1", "Card GPU-b")]
+
+    def test_a_gpu_without_memory_of_its_own_has_the_machines(self, gpus: Install) -> None:
+        gpus("GPU-a").shared.add("GPU-a")
+        (gpu,) = devices.gpus()
+        assert gpu.total_memory == devices.readings()["cuda:0"].memory_total == psutil.virtual_memory().total
+
+    def test_without_nvml_the_driver_is_asked(self, gpus: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(driver_api, "cards", lambda: (driver_api.Card("Orin", GB),))
+        assert devices.gpus() == [devices.Device(id="cuda:0", name="Orin", total_memory=GB, free_memory=None)]
+        assert devices.readings() == {}
+        assert placed(config(a="auto")) == [("a/0", "cuda:0")]
+
+    def test_a_driver_that_fails_says_why(self, gpus: Install) -> None:
+        assert nvml.fault() == ""
+        gpus(fault=pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH)
+        assert devices.gpus() == []
+        assert nvml.fault() == "RM has detected an NVML/RM version mismatch."
 
 
 def placed(config: Config) -> list[tuple[str, str]]:
@@ -167,30 +151,29 @@ def placed(config: Config) -> list[tuple[str, str]]:
 
 
 class TestPlan:
-    def test_auto_is_one_on_each_visible_gpu(self, nvml: Install, monkeypatch: pytest.MonkeyPatch) -> None:
-        nvml("GPU-a", "GPU-b", "GPU-c")
+    def test_auto_is_one_on_each_visible_gpu(self, gpus: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+        gpus("GPU-a", "GPU-b", "GPU-c")
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,0")
         assert placed(config(a="auto", b="auto")) == [
             ("a/0", "cuda:0"), ("a/1", "cuda:1"), ("b/0", "cuda:0"), ("b/1", "cuda:1")
         ]  # fmt: skip
 
-    def test_auto_is_one_on_the_cpu_without_a_gpu(self, nvml: Install) -> None:
+    def test_auto_is_one_on_the_cpu_without_a_gpu(self, gpus: Install) -> None:
         assert placed(config(a="auto", b="auto")) == [("a/0", "cpu:0"), ("b/0", "cpu:1")]
 
-    def test_a_number_is_dealt_out(self, nvml: Install) -> None:
+    def test_a_number_is_dealt_out(self, gpus: Install) -> None:
         assert placed(config(a=2)) == [("a/0", "cpu:0"), ("a/1", "cpu:1")]
-        nvml("GPU-a", "GPU-b")
-        devices.forget()
+        gpus("GPU-a", "GPU-b")
         assert placed(config(a=3)) == [("a/0", "cuda:0"), ("a/1", "cuda:1"), ("a/2", "cuda:0")]
 
-    def test_named_devices_are_taken_as_they_stand(self, nvml: Install) -> None:
-        nvml("GPU-a", "GPU-b")
+    def test_named_devices_are_taken_as_they_stand(self, gpus: Install) -> None:
+        gpus("GPU-a", "GPU-b")
         assert placed(config(a=("cuda:1", "cpu", "cuda:1"), b=("cpu",))) == [
             ("a/0", "cuda:1"), ("a/1", "cpu:0"), ("a/2", "cuda:1"), ("b/0", "cpu:1")
         ]  # fmt: skip
 
-    def test_a_missing_device_is_named(self, nvml: Install, monkeypatch: pytest.MonkeyPatch) -> None:
-        nvml("GPU-a", "GPU-b")
+    def test_a_missing_device_is_named(self, gpus: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+        gpus("GPU-a", "GPU-b")
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
         expected = (
             "my.yaml:1: model 'a' is to run on cuda:1, which is not there: "
@@ -199,8 +182,8 @@ class TestPlan:
         with pytest.raises(ConfigError, match=expected):
             devices.plan(config(a=("cuda:1",)))
 
-    def test_groups_of_gpus(self, nvml: Install) -> None:
-        nvml("GPU-a", "GPU-b", "GPU-c", "GPU-d", "GPU-e")
+    def test_groups_of_gpus(self, gpus: Install) -> None:
+        gpus("GPU-a", "GPU-b", "GPU-c", "GPU-d", "GPU-e")
         assert placed(spread(2, "auto")) == [("a/0", "cuda:0+cuda:1"), ("a/1", "cuda:2+cuda:3")]
         assert placed(spread(2, 3)) == [
             ("a/0", "cuda:0+cuda:1"), ("a/1", "cuda:2+cuda:3"), ("a/2", "cuda:0+cuda:1")
@@ -211,25 +194,39 @@ class TestPlan:
         assert devices.plan(spread(2, 1))[0].model.gpus == 2
 
     @pytest.mark.parametrize("wanted", ["auto", 1, ("cuda:0",), ("cuda:0", "cuda:0"), ("cuda:0", "cpu")])
-    def test_groups_that_cannot_be_made_are_refused(self, nvml: Install, wanted: Replicas) -> None:
-        nvml("GPU-a")
+    def test_groups_that_cannot_be_made_are_refused(self, gpus: Install, wanted: Replicas) -> None:
+        gpus("GPU-a")
         with pytest.raises(ConfigError, match=r"my\.yaml:1: model 'a' wants 2 GPUs for each replica"):
             devices.plan(spread(2, wanted))
 
-    def test_a_group_on_the_cpu_shares_the_cores_of_one(self, nvml: Install) -> None:
+    def test_a_group_on_the_cpu_shares_the_cores_of_one(self, gpus: Install) -> None:
         assert placed(spread(2, "auto")) == [("a/0", "cpu:0")]
 
-    def test_a_group_is_not_added_to_one_gpu(self, nvml: Install) -> None:
-        nvml("GPU-a", "GPU-b")
+    def test_a_group_is_not_added_to_one_gpu(self, gpus: Install) -> None:
+        gpus("GPU-a", "GPU-b")
         with pytest.raises(ConfigError, match="takes 2 GPUs and cannot be added to one"):
             devices.place(spread(2, "auto").models["a"], "cuda:0", ())
 
-    def test_a_backend_for_one_device_refuses(self, nvml: Install) -> None:
-        nvml("GPU-a", "GPU-b")
+    def test_partitions_are_not_grouped(self, gpus: Install) -> None:
+        gpus("GPU-a").partitions = {"GPU-a": ["MIG-x", "MIG-y"]}
+        with pytest.raises(ConfigError, match=r"parts of a GPU \(MIG\) cannot share a replica"):
+            devices.plan(spread(2, "auto"))
+
+    def test_an_added_replica_has_the_threads_that_a_gpu_is_fed_with(
+        self, gpus: Install, cpu: Callable[..., None]
+    ) -> None:
+        gpus("GPU-a", "GPU-b")
+        cpu(set(range(8)))
+        running = [ReplicaStatus(name="a/0", model="a", device="cuda:0", state="ready")]
+        plan = devices.place(config(a="auto").models["a"], "cuda:1", running)
+        assert (plan.name, plan.device, plan.threads) == ("a/1", "cuda:1", 4)
+
+    def test_a_backend_for_one_device_refuses(self, gpus: Install) -> None:
+        gpus("GPU-a", "GPU-b")
         with pytest.raises(ConfigError, match="backend echo runs a replica on one device"):
             devices.plan(spread(2, "auto", backend="echo"))
 
-    def test_the_model_goes_along(self, nvml: Install) -> None:
+    def test_the_model_goes_along(self, gpus: Install) -> None:
         plan = devices.plan(config(a="auto"))[0]
         assert plan.model.name == "a" and plan.model.backend == "echo"
 
@@ -283,9 +280,9 @@ class TestShares:
         assert cores.quota() == 2.5
 
     def test_replicas_on_gpus_leave_the_cores_to_those_on_the_cpu(
-        self, nvml: Install, cpu: Callable[..., None]
+        self, gpus: Install, cpu: Callable[..., None]
     ) -> None:
-        nvml("GPU-a")
+        gpus("GPU-a")
         cpu({0, 1, 2, 3})
         plans = devices.plan(config(a=("cuda:0", "cpu", "cpu")))
         assert [(p.device, p.cores) for p in plans] == [("cuda:0", ()), ("cpu:0", (0, 1)), ("cpu:1", (2, 3))]

@@ -9,12 +9,15 @@ from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
+import pynvml
 import pytest
 
 from backends import registry
 from backends.base import Requirement
-from repl import devices, doctor, exits, install, paths, trial
+from repl import devices, doctor, exits, install, paths, torch_seen, trial
 from repl.doctor import Finding
+from repl.torch_seen import Seen
+from tests.nvml import Install
 
 
 @pytest.fixture(autouse=True)
@@ -24,8 +27,19 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: ModuleSpec(name, None) if name == "torch" else real(name)
     )
-    answer = {"cuda": None, "devices": 0, "threads": 2}
-    monkeypatch.setattr(doctor, "_ask_torch", lambda: (answer, ""))
+    torch_says(monkeypatch, Seen(threads=2))
+
+
+def torch_says(monkeypatch: pytest.MonkeyPatch, seen: Seen) -> list[str | None]:
+    """Returns the devices that it will have been asked with."""
+    asked: list[str | None] = []
+
+    def ask(visible: str | None = None) -> tuple[Seen, str]:
+        asked.append(visible)
+        return seen, ""
+
+    monkeypatch.setattr(torch_seen, "ask", ask)
+    return asked
 
 
 def found(section: str, name: str) -> Finding:
@@ -73,7 +87,7 @@ def test_the_form_of_fairseq_is_told(form: str, monkeypatch: pytest.MonkeyPatch)
 def test_gpus_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     card = devices.Device(id="cuda:0", name="H200", total_memory=150 * 10**9, free_memory=149 * 10**9)
     monkeypatch.setattr(devices, "gpus", lambda: [card])
-    monkeypatch.setattr(doctor, "_ask_torch", lambda: ({"cuda": "13.0", "devices": 1, "threads": 2}, ""))
+    torch_says(monkeypatch, Seen(cuda="13.0", devices=1, threads=2))
     assert found("devices", "cuda:0").text == "H200, 149.0 GB of 150.0 GB free"
     assert found("devices", "torch").text == "built for CUDA 13.0, uses 1 GPUs and 2 threads"
 
@@ -84,6 +98,42 @@ def test_a_torch_that_does_not_see_the_gpus_is_broken(monkeypatch: pytest.Monkey
     finding = found("devices", "torch")
     assert finding.state == "broken" and finding.text.endswith("but 1 are there")
     assert "pytorch.org" in finding.hint
+
+
+def test_the_driver_is_told(gpus: Install) -> None:
+    gpus("GPU-a")
+    assert found("devices", "driver").text == "NVIDIA 580.95.05, for CUDA up to 13.0"
+
+
+def test_a_driver_that_does_not_answer_is_broken(gpus: Install) -> None:
+    gpus(fault=pynvml.NVML_ERROR_UNKNOWN)
+    finding = found("devices", "driver")
+    assert (finding.state, finding.text) == ("broken", "NVML: Unknown Error")
+    assert "restart" in finding.hint
+
+
+def test_without_a_driver_nothing_is_said_of_one(gpus: Install) -> None:
+    assert not [f for f in doctor.examine(quick=True) if f.name == "driver"]
+
+
+def test_partitions_need_not_all_be_seen_by_one_process(
+    gpus: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpus("GPU-a").partitions = {"GPU-a": ["MIG-x", "MIG-y"]}
+    asked = torch_says(monkeypatch, Seen(cuda="13.0", devices=1, threads=2))
+    assert found("devices", "torch").state == "ok"
+    assert asked == ["MIG-x"]
+
+
+def test_a_gpu_that_torch_has_no_kernels_for_is_broken(
+    gpus: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpus("GPU-a", "GPU-b")
+    faults = {"cuda:1": "CUDA error: no kernel image is available for execution on the device"}
+    torch_says(monkeypatch, Seen(cuda="13.0", devices=2, threads=2, faults=faults))
+    findings = [f for f in doctor.examine(quick=True) if f.name == "cuda:1"]
+    assert [f.state for f in findings] == ["ok", "broken"]
+    assert findings[1].text.startswith("torch cannot compute on it: CUDA error: no kernel image")
 
 
 def test_no_gpu_is_explained_by_what_hides_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,6 +275,30 @@ def test_a_backend_whose_model_does_not_answer_is_broken(monkeypatch: pytest.Mon
     assert finding.text == "its demo model does not answer: out of memory"
 
 
+TORCH = """
+import os
+
+class cuda:
+    device_count = lambda: 2
+
+class version:
+    cuda = "13.0 on " + os.environ["CUDA_VISIBLE_DEVICES"]
+
+class Number(int):
+    def item(self):
+        return self
+
+get_num_threads = lambda: 1
+
+def ones(size, device):
+    if device == "cuda:1":
+        raise RuntimeError("no kernel image\\nmore")
+    return Number(1)
+
+Number.__add__ = lambda self, other: self
+"""
+
+
 class TestAskingTorch:
     """The real question, put to whatever is installed."""
 
@@ -234,11 +308,21 @@ class TestAskingTorch:
 
     def test_an_answer(self) -> None:
         pytest.importorskip("torch")
-        answer, fault = doctor._ask_torch()
-        assert fault == "" and answer["threads"] >= 1
+        answer, fault = torch_seen.ask()
+        assert fault == "" and answer.threads >= 1
 
     def test_a_torch_that_cannot_be_imported(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "torch.py").write_text("raise ImportError('libcudart is missing')")
         monkeypatch.setenv("PYTHONPATH", str(tmp_path) + os.pathsep + os.environ.get("PYTHONPATH", ""))
-        answer, fault = doctor._ask_torch()
-        assert answer == {} and fault == "ImportError: libcudart is missing"
+        answer, fault = torch_seen.ask()
+        assert answer == Seen() and fault == "ImportError: libcudart is missing"
+
+    def test_a_device_on_which_nothing_can_be_computed(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "torch.py").write_text(TORCH)
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path) + os.pathsep + os.environ.get("PYTHONPATH", ""))
+        answer, fault = torch_seen.ask("MIG-x")
+        assert fault == "" and answer == Seen(
+            cuda="13.0 on MIG-x", devices=2, threads=1, faults={"cuda:1": "no kernel image"}
+        )

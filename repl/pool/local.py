@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
+from repl import nvml
 from repl.pool.output import Output
 from repl.pool.plan import ReplicaPlan
 from repl.pool.transport import FrameProtocol, ProtocolFactory
@@ -103,9 +104,10 @@ SPEECH = {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8:backslashreplace"}
 def environment(plan: ReplicaPlan) -> dict[str, str]:
     """The child's environment: its own devices alone, its share of threads, set before torch is imported."""
     env = dict(os.environ)
-    visible = [d for d in env.get("CUDA_VISIBLE_DEVICES", "").split(",") if d]
+    words = nvml.words()
     own = [int(d.partition(":")[2] or 0) for d in plan.device.split("+") if d.startswith("cuda")]
-    env["CUDA_VISIBLE_DEVICES"] = ",".join(visible[n] if n < len(visible) else str(n) for n in own)
+    env["CUDA_VISIBLE_DEVICES"] = ",".join(words[n] if n < len(words) else str(n) for n in own)
+    env["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # the plan's numbers are NVML's
     threads = str(plan.threads)
     env.update(OMP_NUM_THREADS=threads, MKL_NUM_THREADS=threads, OPENBLAS_NUM_THREADS=threads)
     env.update(TOKENIZERS_PARALLELISM="false", **SPEECH)

@@ -4,29 +4,25 @@ import os
 
 import psutil
 
+from repl import nvml
+
 
 def used(device: str) -> int:
-    """Bytes this process holds on ``device``: resident memory on a CPU, device memory on a GPU.
+    """Bytes this process holds on ``device``: resident memory on a CPU, on all its GPUs together on those.
 
-    A driver that does not tell processes apart (some containers) leaves the resident size as the answer.
+    What it has started counts too, the ranks of a group. 0 where a driver does not tell processes apart, as
+    in most containers.
     """
-    if device.startswith("cuda"):
-        held = _on_gpu()
-        if held is not None:
-            return held
-    return int(psutil.Process().memory_info().rss)
-
-
-def _on_gpu() -> int | None:
-    import pynvml
-
-    try:
-        pynvml.nvmlInit()
-        for index in range(pynvml.nvmlDeviceGetCount()):
-            handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-            for process in pynvml.nvmlDeviceGetComputeRunningProcesses(handle):
-                if process.pid == os.getpid() and process.usedGpuMemory is not None:
-                    return int(process.usedGpuMemory)
-    except pynvml.NVMLError:
-        return None
-    return None
+    if not device.startswith("cuda"):
+        return int(psutil.Process().memory_info().rss)
+    library = nvml.library()
+    own: set[int] = set()
+    held = 0
+    for gpu in nvml.visible():  # this process was given its own alone
+        try:
+            processes = library.nvmlDeviceGetComputeRunningProcesses(gpu.handle)
+        except library.NVMLError:
+            continue
+        own = own or {os.getpid(), *(child.pid for child in psutil.Process().children())}
+        held += sum(int(p.usedGpuMemory or 0) for p in processes if p.pid in own)
+    return held

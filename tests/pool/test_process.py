@@ -13,6 +13,7 @@ import pytest
 from repl.messages import Failed, ModelSpec
 from repl.pool import Coordinator, Limits, ReplicaPlan
 from repl.pool.local import environment
+from tests.nvml import Install
 from tests.pool.conftest import ask, plans
 
 PARENT = """
@@ -70,12 +71,13 @@ async def test_what_a_child_writes_is_kept_for_its_obituary(
     assert (out, err) == ("", "")
 
 
-def test_each_child_sees_its_own_device_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    def env(device: str) -> dict[str, str]:
-        spec = ModelSpec(name="m", backend="echo", path="")
-        return environment(ReplicaPlan(name="m/0", model=spec, device=device, threads=3))
+def env(device: str) -> dict[str, str]:
+    spec = ModelSpec(name="m", backend="echo", path="")
+    return environment(ReplicaPlan(name="m/0", model=spec, device=device, threads=3))
 
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,GPU-abc")
+
+def test_each_child_sees_its_own_device_alone(gpus: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4, GPU-abc")
     assert env("cuda:0")["CUDA_VISIBLE_DEVICES"] == "4"
     assert env("cuda:1")["CUDA_VISIBLE_DEVICES"] == "GPU-abc"
     assert env("cpu:0")["CUDA_VISIBLE_DEVICES"] == ""
@@ -84,3 +86,14 @@ def test_each_child_sees_its_own_device_alone(monkeypatch: pytest.MonkeyPatch) -
     assert env("cuda:2+cuda:3")["CUDA_VISIBLE_DEVICES"] == "2,3"
     assert env("cuda:1")["CUDA_VISIBLE_DEVICES"] == "1"
     assert env("cuda:1")["OMP_NUM_THREADS"] == "3"
+
+
+def test_a_child_counts_gpus_as_the_plan_does(gpus: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_DEVICE_ORDER", "FASTEST_FIRST")
+    gpus("GPU-a", "GPU-b")
+    assert (env("cuda:1")["CUDA_VISIBLE_DEVICES"], env("cuda:1")["CUDA_DEVICE_ORDER"]) == ("1", "PCI_BUS_ID")
+
+
+def test_a_child_gets_its_partition_by_name(gpus: Install) -> None:
+    gpus("GPU-a", "GPU-b").partitions = {"GPU-a": ["MIG-x", "MIG-y"]}
+    assert [env(f"cuda:{n}")["CUDA_VISIBLE_DEVICES"] for n in range(3)] == ["MIG-x", "MIG-y", "GPU-b"]
