@@ -43,6 +43,8 @@ class Row:
         self._eos = model.fixed.eos
         self._stops = model.fixed.wording.ends(params)
         self._limit = prompt.limit
+        self.longest = len(before) + prompt.limit
+        """Tokens of it and of what is before it, once it has all it may have."""
         self._noise = (seed, sample)
         self._writer = writer(model, request, prompt)
         self.drafts: Drafts | None = None

@@ -49,6 +49,7 @@ class Batch:
             self.rows.select(order)
             logits = logits[order]
         self._members = [(answer, row) for answer in answers for row in answer.rows]
+        self._reserve()
         return events + self._take(logits)
 
     def advance(self) -> list[Event]:
@@ -97,6 +98,7 @@ class Batch:
         self._members = [self._members[i] for i in keep]
         if keep and self._last is not None:
             self.rows.select(keep)
+            self._reserve()
             self._last = self._last[keep]
 
     def _preserve(self, index: int, rows: CausalRows, store: PrefixStore) -> None:
@@ -118,7 +120,13 @@ class Batch:
         assert self._last is not None and other._last is not None
         self.rows.join(other.rows)
         self._members += other._members
+        self._reserve()
         self._last = torch.cat([self._last, other._last])
+
+    def _reserve(self) -> None:
+        """Tell the rows how long they may become."""
+        if isinstance(self.rows, CausalRows):
+            self.rows.reserve(max(row.longest for _, row in self._members))
 
     def _take(self, logits: Tensor) -> list[Event]:
         """Draw from ``logits`` ``[rows, vocab]``."""

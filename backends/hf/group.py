@@ -202,6 +202,10 @@ class LedRows(CausalRows):
         self._leader.tell(self._number, "join", other._number)
         _or_end(super().join, other)
 
+    def reserve(self, tokens: int) -> None:
+        """In all ranks."""
+        self._do("reserve", super().reserve, tokens)
+
     def snapshot(self, row: int) -> Snapshot:
         """In all ranks; the followers keep theirs as long as this one lives."""
         kept = _Kept()
@@ -253,7 +257,7 @@ class Ranks:
                 self._kept[kept] = self._rows[number].snapshot(row)
             case "restore", [kept, length]:
                 self._rows[number].restore(self._kept[kept].first(length))
-            case (("prefill" | "read" | "feed" | "select" | "crop"), [argument]):
+            case (("prefill" | "read" | "feed" | "select" | "reserve" | "crop"), [argument]):
                 getattr(self._rows[number], name)(argument)
             case _:
                 raise ValueError(f"the leader asks for {name} {operation.arguments}")

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
-from transformers import DynamicCache
 
 from backends.hf.compiled.steps import Steps
 from backends.hf.state.causal import CausalRows, KeptLayer, Snapshot
+from backends.hf.state.growing import GrowingCache
 
 
 class Place:
@@ -132,7 +132,7 @@ class StaticRows(CausalRows):
         if self._slots is None:
             return
         rows = [self._held(row) for row in range(self.size)]
-        outside = DynamicCache()
+        outside = GrowingCache(self._room)
         for layers in zip(*rows, strict=True):
             keys, values = (
                 torch.cat([pad(held, (0, 0, gap, 0)) for held, gap in zip(parts, self._pads, strict=True)])
@@ -155,7 +155,7 @@ class StaticRows(CausalRows):
             self._place.take(self)
             for row in range(self.size):
                 self._steps.buffer.put(row, self._held(row))
-            self._slots, self._cache = list(range(self.size)), DynamicCache()
+            self._slots, self._cache = list(range(self.size)), GrowingCache(self._room)
         return True
 
     def _held(self, row: int) -> list[KeptLayer]:

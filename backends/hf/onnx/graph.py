@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import torch
 from onnxruntime import InferenceSession
 from torch import Tensor
-from transformers.cache_utils import DynamicLayer
 
 GRAPH = "model.onnx"
 WEIGHTS = "model.onnx.data"
@@ -200,7 +199,7 @@ def _past(cache: Any, states: list[State]) -> list[Tensor | None]:
 def _put(cache: Any, state: State, tensor: Tensor) -> None:
     layers = cache.layers
     while state.layer >= len(layers):
-        layers.append(DynamicLayer())
+        layers.append(cache.layer_class_to_replicate())
     layer = layers[state.layer]
     if not layer.is_initialized:
         layer.lazy_initialization(tensor, tensor)

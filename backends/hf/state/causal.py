@@ -6,8 +6,8 @@ from typing import Any, NamedTuple, Self
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
-from transformers import DynamicCache
 
+from backends.hf.state.growing import GrowingCache, Room
 from backends.hf.state.rows import Prompts, accepted, integers
 
 
@@ -48,7 +48,8 @@ class CausalRows:
     def __init__(self, network: Any) -> None:
         self._network = network
         self._accepts = accepted(network)
-        self._cache = DynamicCache()
+        self._room = Room()
+        self._cache = GrowingCache(self._room)
         self._pads: list[int] = []
         self.length = 0
 
@@ -122,14 +123,20 @@ class CausalRows:
     def share(self) -> None:
         """Told once others may join while they run; a place to prepare for many steps, where that helps."""
 
+    def reserve(self, tokens: int) -> None:
+        """Each row may come to hold so many ``tokens``: there is memory for them."""
+        self._room.most = tokens
+
     def held(self, row: int) -> int:
         """Tokens of a row, without padding."""
         return self.length - self._pads[row]
 
     def snapshot(self, row: int) -> Snapshot:
-        """What is held of one row; a copy, unless it is all there is, which nothing changes in place."""
+        """What is held of one row; a copy, unless it is all there is, which nothing changes in place then."""
         gap = self._pads[row]
         whole = len(self._pads) == 1 and not gap
+        if whole:
+            self._cache.keep()
         layers = [
             KeptLayer(
                 index,

@@ -6,6 +6,7 @@ torch = pytest.importorskip("torch")
 
 from backends.base import BatchingEngine
 from backends.hf.state.causal import CausalRows
+from backends.hf.state.growing import GrowingLayer
 from tests.backends.hf.support import ask, request, run
 
 
@@ -124,10 +125,8 @@ def test_out_of_memory_in_a_step_costs_the_newest_request(model, monkeypatch):
 
 def test_out_of_memory_half_way_through_the_layers_is_undone(model, monkeypatch):
     """The first layer has the token already when the second runs out of memory."""
-    from transformers.cache_utils import DynamicLayer
-
     alone = [ask(model, p).tokens for p in ("the cat", "that was")]
-    update = DynamicLayer.update
+    update = GrowingLayer.update
     calls = []
 
     def starved(self, keys, values, *args, **kwargs):
@@ -136,7 +135,7 @@ def test_out_of_memory_half_way_through_the_layers_is_undone(model, monkeypatch)
             oom()
         return update(self, keys, values, *args, **kwargs)
 
-    monkeypatch.setattr(DynamicLayer, "update", starved)
+    monkeypatch.setattr(GrowingLayer, "update", starved)
     heard = run(model, request(1, "the cat"), request(2, "that was"), request(3, "hat"))
     assert heard[2].end.error.kind == "out_of_memory"
     assert [heard[0].tokens, heard[1].tokens] == alone
