@@ -1,0 +1,189 @@
+"""A GPU that is not there: tensors that say they are on ``cuda:0`` and compute on the CPU.
+
+torch's own front, Python and C++, runs as it would for a GPU; each operation then comes to ``Card`` with what
+it is done to. It enforces what CUDA does: tensors of two devices do not mix, numpy gets nothing. And it counts
+where the host waits for the device: a copy from ordinary memory to the device is such a place, one from pinned
+memory need not be.
+"""
+
+import ctypes
+from collections import Counter
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from unittest import mock
+from weakref import WeakValueDictionary
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map
+
+aten = torch.ops.aten
+DEVICE = torch.device("cuda:0")
+FREE = 8 << 30
+"""Bytes of memory that are said to be free."""
+
+_CUDA, _META = 1, 14
+"""Of c10's ``DeviceType``."""
+_INDEXES = {aten.index.Tensor, aten.index_put_.default, aten._index_put_impl_.default}
+_READS = {
+    aten._local_scalar_dense.default,
+    aten._unique2.default,
+    aten.equal.default,
+    aten.masked_select.default,
+    aten.nonzero.default,
+    aten.repeat_interleave.Tensor,
+}
+"""They say a number, or make a tensor whose size is not known before."""
+
+
+class Held(torch.Tensor):
+    """Is said to be on the card; ``inside`` has its numbers."""
+
+    __torch_function__ = torch._C._disabled_torch_function_impl
+
+    def __new__(cls, inside):
+        made = torch.Tensor._make_wrapper_subclass(
+            cls,
+            inside.size(),
+            strides=inside.stride(),
+            storage_offset=inside.storage_offset(),
+            dtype=inside.dtype,
+            device=DEVICE,
+        )
+        made.inside = inside
+        return made
+
+    def __repr__(self):
+        return f"Held({self.inside!r})"
+
+    def tolist(self):
+        return self.cpu().tolist()
+
+    def new_tensor(self, data, *, dtype=None):
+        return torch.tensor(data, dtype=dtype or self.dtype, device=DEVICE)
+
+    @classmethod
+    def __torch_dispatch__(cls, function, types, args=(), kwargs=None):
+        raise AssertionError(f"{function} after the card was taken away")
+
+
+class Card(TorchDispatchMode):
+    """The device; ``waits`` counts, by what for, how often the host waited for it."""
+
+    def __init__(self):
+        super().__init__()
+        self.waits = Counter()
+        self._pinned = WeakValueDictionary()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        kwargs = dict(kwargs or {})
+        if function in (aten.pin_memory.default, aten._pin_memory.default):
+            return self._pin(args[0])
+        if function is aten.is_pinned.default:
+            return self._is_pinned(args[0])
+        with self:  # in inference mode operations come whole that are made of others
+            found = function.decompose(*args, **kwargs)
+        if found is not NotImplemented:
+            return found
+        tensors = [one for one in tree_leaves((args, kwargs)) if isinstance(one, torch.Tensor)]
+        ours = [one for one in tensors if isinstance(one, Held)]
+        here = bool(ours)
+        if kwargs.get("device") is not None:
+            here = kwargs["device"].type == "cuda"
+            kwargs["device"] = torch.device("cpu")
+        if function is aten._to_copy.default:
+            self._copy(args[0], here, kwargs.pop("non_blocking", False))
+        elif function is aten.copy_.default:
+            here = isinstance(args[0], Held)
+            self._copy(args[1], here, args[2] if len(args) > 2 else kwargs.get("non_blocking", False))
+        elif ours:
+            self._check(function, args, tensors)
+        if function is aten.histc.default and not ours[0].is_floating_point():  # which a CPU cannot
+            found = function(ours[0].inside.float(), *args[1:], **kwargs).to(ours[0].dtype)
+        else:
+            found = function(*tree_map(_inside, args), **tree_map(_inside, kwargs))
+        if not here or function in (aten._local_scalar_dense.default, aten.equal.default):
+            return found
+        known = {id(one.inside): one for one in ours}
+        # What looks into a weight is a weight, in inference mode too.
+        weight = function.is_view and not all(one.is_inference() for one in ours)
+        with torch.inference_mode(torch.is_inference_mode_enabled() and not weight):
+            return tree_map(lambda one: known[id(one)] if id(one) in known else _held(one), found)
+
+    def _check(self, function, args, tensors):
+        """Whether CUDA does that, and whether the host has to wait for it."""
+        strangers = [one for one in tensors if not isinstance(one, Held)]
+        waits = [str(function)] if function in _READS else []
+        if function in _INDEXES:
+            masked = any(one is not None and one.dtype == torch.bool for one in args[1])
+            if not (masked and len(args) > 2 and not isinstance(args[2], Held)):  # a fill otherwise
+                waits += ["a mask as an index"] * masked + ["an index of the host"] * len(strangers)
+        elif any(one.dim() for one in strangers) or (strangers and function is aten.cat.default):
+            shapes = [(str(one.device), tuple(one.shape)) for one in tensors]
+            raise RuntimeError(f"{function}: expected all tensors to be on the same device: {shapes}")
+        elif function is aten.where.self:
+            waits += ["a number of the host"] * len(strangers)
+        self.waits.update(waits)
+
+    def _pin(self, source):
+        assert not isinstance(source, Held), "only memory of the host can be pinned"
+        pinned = source.clone()
+        self._pinned[id(pinned)] = pinned
+        return pinned
+
+    def _is_pinned(self, source):
+        return self._pinned.get(id(source)) is source
+
+    def _copy(self, source, to_card, non_blocking):
+        if isinstance(source, Held) and not to_card:
+            self.waits["a copy to the host"] += 1
+        elif not isinstance(source, Held) and to_card and not (non_blocking and self._is_pinned(source)):
+            self.waits["a copy to the card"] += 1
+
+
+def _inside(one):
+    return one.inside if isinstance(one, Held) else one
+
+
+def _held(one):
+    return Held(one) if isinstance(one, torch.Tensor) else one
+
+
+@contextmanager
+def _switching():
+    """Lets torch switch to the device, which a build for CPUs alone refuses: by its own way to do nothing."""
+    library = ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libc10.so"))
+    guards = (ctypes.c_void_p * (_META + 1)).in_dll(library, "_ZN3c104impl26device_guard_impl_registryE")
+    before = guards[_CUDA]
+    guards[_CUDA] = before or guards[_META]
+    try:
+        yield
+    finally:
+        guards[_CUDA] = before
+
+
+@contextmanager
+def card():
+    """Pretend that ``cuda:0`` is there; yields the ``Card``."""
+    lifted = torch._C._only_lift_cpu_tensors()
+    swapped = torch.__future__.get_swap_module_params_on_conversion()
+    with ExitStack() as stack:
+        for name, value in {
+            "_lazy_init": lambda: None,
+            "is_available": lambda: True,
+            "is_initialized": lambda: True,
+            "device_count": lambda: 1,
+            "current_device": lambda: 0,
+            "get_device_capability": lambda device=None: (9, 0),
+            "empty_cache": lambda: None,
+            "mem_get_info": lambda device=None: (FREE, 2 * FREE),
+            "is_bf16_supported": lambda *_, **__: True,
+        }.items():
+            stack.enter_context(mock.patch.object(torch.cuda, name, value))
+        stack.enter_context(_switching())
+        # A tensor made of a list is one of the host first, and then copied.
+        torch._C._set_only_lift_cpu_tensors(True)
+        stack.callback(torch._C._set_only_lift_cpu_tensors, lifted)
+        torch.__future__.set_swap_module_params_on_conversion(True)
+        stack.callback(torch.__future__.set_swap_module_params_on_conversion, swapped)
+        yield stack.enter_context(Card())
