@@ -25,6 +25,7 @@ from repl.opening import open_pool
 from repl.options import BatchOptions
 from repl.params import Value, changed
 from repl.probe.chain import Stage
+from repl.probe.figure import plural
 from repl.session.decoding import decoding
 from repl.streams import Feed
 
@@ -52,12 +53,14 @@ async def perform(config: Config, options: BatchOptions) -> int:
         source = _open_input(options.input, opened)
         output = _open_output(source, _header(models, options, source.jsonl), options, opened)
         shown = report(source.name, source.size, output.mark, quiet=options.quiet)
+        if source.fd == STDIN and os.isatty(STDIN) and not options.quiet:
+            shown.say("each line you type is a prompt; Ctrl+D ends them, and --input FILE reads a file")
         try:
             await _answer_all(config, models, chain, options, source, output, shown)
         except asyncio.CancelledError:
             again = "; the same command goes on from there" if isinstance(output, FileOutput) else ""
             shown.close()
-            shown.say(f"stopped after {output.mark.lines:,} lines{again}")
+            shown.say(f"stopped after {plural(output.mark.lines, 'line')}{again}")
             raise
         finally:
             shown.close()
@@ -103,7 +106,7 @@ async def _answer_all(
             raise
         except OSError as error:
             raise BatchError(
-                f"{error.strerror} ({options.output or 'output'}, after {output.mark.lines:,} lines)",
+                f"{error.strerror} ({options.output or 'output'}, after {plural(output.mark.lines, 'line')})",
                 "put that right and run the same command again",
                 code=exits.SOME_FAILED,
             ) from None
@@ -121,7 +124,7 @@ async def _skip(lines: AsyncIterator[Item], digest: Digest, output: Output, name
         item = await anext(lines, None)
         if item is None:
             raise BatchError(
-                f"{name} has {done:,} lines, but the output answers {mark.lines:,}",
+                f"{name} has {plural(done, 'line')}, but the output answers {mark.lines:,}",
                 "run with the input it was begun with, or --restart to begin anew",
             )
         found = digest.add(item)

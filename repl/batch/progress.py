@@ -8,6 +8,7 @@ from repl.batch.journal import Mark
 from repl.batch.record import Record
 from repl.batch.source import Item
 from repl.pool import ReplicaStatus
+from repl.probe.figure import plural
 from repl.safe import visible_line
 
 if TYPE_CHECKING:
@@ -100,9 +101,8 @@ class Report:
         """One line for the end."""
         mark = self._mark
         before = f" ({self._begun.lines:,} of them earlier)" if self._begun.lines else ""
-        return (
-            f"{mark.lines:,} lines{before}, {mark.tokens:,} tokens in {clock(self.elapsed)}: {self.figures()}"
-        )
+        lines, tokens = plural(mark.lines, "line"), plural(mark.tokens, "token")
+        return f"{lines}{before}, {tokens} in {clock(self.elapsed)}: {self.figures()}"
 
     def say(self, message: str) -> None:
         """A line of its own."""
@@ -127,7 +127,7 @@ class Lines(Report):
         self._shown = self.elapsed
         part = f" ({self.fraction:.0%})" if self.fraction is not None else ""
         left = f", {clock(self.left)} left" if self.left is not None else ""
-        self.say(f"{self._mark.lines:,} lines{part}, {self.figures()}{left}")
+        self.say(f"{plural(self._mark.lines, 'line')}{part}, {self.figures()}{left}")
 
 
 class Bar(Report):
@@ -143,7 +143,7 @@ class Bar(Report):
         self._bar.update(
             self._task,
             completed=self._position,
-            lines=f"{self._mark.lines:,} lines",
+            lines=plural(self._mark.lines, "line"),
             figures=self.figures(),
             left=left,
         )

@@ -1,6 +1,7 @@
 """Standard output as a buffer that empties itself: many small writes, few system calls, no blocking."""
 
 import asyncio
+from collections.abc import Callable
 
 from repl.streams import Drain
 
@@ -13,7 +14,7 @@ class Outlet:
 
     def __init__(self, fd: int) -> None:
         self._drain = Drain(fd)
-        self._pending: list[str] = []
+        self._pending: list[str | Callable[[], None]] = []
         self._size = 0
         self._wake = asyncio.Event()
         self._emptied = asyncio.Event()
@@ -25,6 +26,11 @@ class Outlet:
             self._pending.append(text)
             self._size += len(text)
             self._wake.set()
+
+    def then(self, action: Callable[[], None]) -> None:
+        """Do ``action`` between what was queued before it and what is queued after it."""
+        self._pending.append(action)
+        self._wake.set()
 
     async def room(self) -> None:
         """Wait while the reader is far behind."""
@@ -42,10 +48,21 @@ class Outlet:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            if self._pending:
-                text, self._pending = "".join(self._pending), []
-                await self._drain.write(text.encode(errors="replace"))
-                self._size -= len(text)
-                self._emptied.set()
+            pending, self._pending = self._pending, []
+            texts: list[str] = []
+            for each in pending:
+                if isinstance(each, str):
+                    texts.append(each)
+                else:
+                    await self._write("".join(texts))
+                    texts.clear()
+                    each()
+            await self._write("".join(texts))
             if self._closing and not self._pending:
                 return
+
+    async def _write(self, text: str) -> None:
+        if text:
+            await self._drain.write(text.encode(errors="replace"))
+            self._size -= len(text)
+            self._emptied.set()

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 
 from repl.line import encode
 from repl.line.outlet import Outlet
@@ -89,7 +90,7 @@ class TextView(PipeView):
         if exchange.state == "finished":
             text = exchange.answer.text
             if not text.startswith(self._text):
-                say(f"answer #{exchange.id} was rewritten while it was being written; it follows again")
+                self._say(f"answer #{exchange.id} was rewritten while it was being written; it follows again")
                 self._break(exchange)
             self._put(exchange, text[len(self._text) :])
             self._break(exchange)
@@ -102,11 +103,11 @@ class TextView(PipeView):
             return
         for remark in remarks(exchange):
             if remark not in self._told:
-                say(remark)
+                self._say(remark)
         if exchange.error is None:
             self._told.update(remarks(exchange))  # a note is the same for every line
         elif self.failed == MOST_FAULTS:
-            say("further failures are only counted")
+            self._say("further failures are only counted")
 
     def _label(self, exchange: Exchange) -> str:
         return f"{exchange.model}\t" if exchange.line in self._named else ""
@@ -128,7 +129,11 @@ class TextView(PipeView):
         if isinstance(output, Figure):
             self.outlet.write(f"{visible_line(output.title)}\n{plain(output)}\n")
         else:
-            say(plain(output))
+            self._say(plain(output))
+
+    def _say(self, text: str) -> None:
+        """Between answers and never within one, where both streams go to one place, such as a terminal."""
+        self.outlet.then(partial(say, text))
 
 
 class JsonView(PipeView):

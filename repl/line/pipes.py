@@ -13,7 +13,7 @@ from repl import exits, signals
 from repl.config import Config
 from repl.line.inorder import InOrder
 from repl.line.outlet import Outlet
-from repl.line.pipe_views import JsonView, PipeFrontEnd, TextView
+from repl.line.pipe_views import JsonView, PipeFrontEnd, TextView, say
 from repl.messages import Event
 from repl.opening import open_session
 from repl.options import Options
@@ -59,6 +59,8 @@ class Pipe:
     async def run(self) -> int:
         """Until the input ends, or nobody reads the output any more; returns the exit code."""
         self._session.listen(self)
+        if os.isatty(STDIN):
+            say("each line you type is a prompt; Ctrl+D ends them")
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._outlet.run())

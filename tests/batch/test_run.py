@@ -129,6 +129,20 @@ def test_standard_input_to_standard_output(place: Place) -> None:
     assert done.returncode == 1
 
 
+def test_at_a_terminal_it_says_that_it_waits_for_lines(place: Place) -> None:
+    command = place.command("--format", "text", output="-")
+    command[command.index("--input") + 1] = "-"
+    ours, theirs = os.openpty()
+    os.write(ours, b"one line\n\x04")
+    done = subprocess.run(command, stdin=theirs, capture_output=True, timeout=PATIENCE)
+    assert done.stdout == b"one line\n"
+    first, last = done.stderr.decode().splitlines()
+    assert "each line you type is a prompt; Ctrl+D ends them" in first and "--input FILE" in first
+    assert last.startswith("multigpu-repl: 1 line, 2 tokens in ")
+    os.close(ours)
+    os.close(theirs)
+
+
 def test_a_reader_that_leaves_early_ends_the_run_quietly(place: Place) -> None:
     place.input.write_text("word\n" * 5000)
     with subprocess.Popen(

@@ -68,6 +68,16 @@ def test_one_model_gives_bare_answers_in_order(shell: Shell) -> None:
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+def test_at_a_terminal_it_says_that_it_waits_for_lines(shell: Shell) -> None:
+    ours, theirs = os.openpty()
+    os.write(ours, b"one line\n\x04")
+    done = subprocess.run(shell.command(), stdin=theirs, capture_output=True, timeout=PATIENCE)
+    assert (done.returncode, done.stdout) == (0, b"one line\n")
+    assert done.stderr == b"multigpu-repl: each line you type is a prompt; Ctrl+D ends them\n"
+    os.close(ours)
+    os.close(theirs)
+
+
 def test_several_models_give_their_names(shell: Shell) -> None:
     shell.configure(compare="b, a")
     assert shell.run("one\ntwo\n").stdout == b"b\tone\na\tone\nb\ttwo\na\ttwo\n"
@@ -155,6 +165,20 @@ def test_an_answer_streams_while_its_line_is_the_first_in_order(shell: Shell, ga
         assert read(pipe.stdout, 1) == b"\n"
         pipe.stdin.close()
         assert pipe.wait(timeout=PATIENCE) == 0
+
+
+def test_a_remark_stands_after_the_answer_where_both_go_to_one_place(shell: Shell, gate: int) -> None:
+    with subprocess.Popen(
+        shell.command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as run:
+        assert run.stdin is not None and run.stdout is not None
+        run.stdin.write(b"!raise 1\n")
+        run.stdin.flush()
+        os.write(gate, b"..")
+        assert read(run.stdout, 6) == b"!raise"
+        os.write(gate, b"." * 8)
+        run.stdin.close()
+        assert run.stdout.read().startswith(b"\nmultigpu-repl: ")
 
 
 @pytest.mark.parametrize(
