@@ -12,7 +12,7 @@ from transformers import (
     AutoModelForSequenceClassification,
     DynamicCache,
 )
-from transformers.cache_utils import DummyLayer, DynamicLayer, DynamicSlidingWindowLayer
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 from transformers.models.auto import modeling_auto
 
 from backends.base import BackendError
@@ -120,8 +120,14 @@ def plain_cache(network: Any) -> bool:
     """Whether all cache layers hold plain keys and values."""
     if not network._supports_default_dynamic_cache():
         return False
-    plain = {DynamicLayer, DynamicSlidingWindowLayer, DummyLayer}
-    return all(type(layer) in plain for layer in DynamicCache(config=network.config).layers)
+    plain = {DynamicLayer, DynamicSlidingWindowLayer}
+    layers = DynamicCache(config=network.config).layers
+    return all(type(layer) in plain or keeps_nothing(layer) for layer in layers)
+
+
+def keeps_nothing(layer: object) -> bool:
+    """Whether a cache layer uses another's keys and values; older versions have no class for it."""
+    return type(layer).__name__ == "DummyLayer"
 
 
 def limits(config: Any) -> tuple[int | None, int | None]:

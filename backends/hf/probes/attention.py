@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import msgspec
+import transformers
 
 from backends.base import BackendError
 from backends.hf.errors import while_generating
@@ -90,6 +91,13 @@ def attention(model: Model, source: Sequence[int], tokens: Sequence[int]) -> Mat
             decoder_input_ids=integers([read], network),
             output_attentions=True,
             use_cache=False,
+        )
+    if not out.cross_attentions:
+        kind = type(network).__name__
+        raise BackendError(
+            "unsupported",
+            f"transformers {transformers.__version__} does not tell what {kind} attended to",
+            "a newer version may; T5's is told from 5.20 on",
         )
     weights = out.cross_attentions[-1][0].float().mean(0)[-len(tokens) :]
     return tuple(map(tuple, weights.tolist()))
