@@ -16,6 +16,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from backends import upload
+
 _GAMMA = 0x9E3779B97F4A7C15
 _MIX_1 = 0xBF58476D1CE4E5B9
 _MIX_2 = 0x94D049BB133111EB
@@ -35,7 +37,7 @@ def key(seed: int, sample: int, position: int) -> int:
 
 def keys(parts: Sequence[tuple[int, int, int]], device: torch.device | str = "cpu") -> Tensor:
     """The keys of several draws, one (seed, sample, position) for each row: int64 ``[rows]``."""
-    return torch.tensor([key(*part) for part in parts], dtype=torch.int64, device=device)
+    return upload.integers([key(*part) for part in parts], device)
 
 
 def uniform(keys: Tensor, ids: Tensor) -> Tensor:

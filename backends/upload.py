@@ -17,8 +17,7 @@ def floats(values: Any, like: Tensor) -> Tensor:
 
 
 def _sent(made: Tensor, device: torch.device | str) -> Tensor:
-    # A copy from ordinary memory waits until the GPU has done all that it was asked before; one from pinned
-    # memory does not.
-    if torch.device(device).type == "cuda":
-        return made.pin_memory().to(device, non_blocking=True)
-    return made.to(device)
+    if torch.device(device).type == "cpu":
+        return made
+    # A copy from ordinary memory would wait until the device has done all that it was asked before.
+    return made.pin_memory().to(device, non_blocking=True)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from backends import upload
 from backends.faults import is_out_of_memory
 from backends.hf.answer import Answer, Row
 from backends.hf.choosing import sampling
@@ -47,7 +48,7 @@ class Batch:
         order = [source for answer, source in zip(answers, sources, strict=True) for _ in answer.rows]
         if order != list(range(self.rows.size)):  # samples of one prompt part here
             self.rows.select(order)
-            logits = logits[order]
+            logits = logits.index_select(0, upload.integers(order, logits.device))
         self._members = [(answer, row) for answer in answers for row in answer.rows]
         self._reserve()
         return events + self._take(logits)
@@ -99,7 +100,7 @@ class Batch:
         if keep and self._last is not None:
             self.rows.select(keep)
             self._reserve()
-            self._last = self._last[keep]
+            self._last = self._last.index_select(0, upload.integers(keep, self._last.device))
 
     def _preserve(self, index: int, rows: CausalRows, store: PrefixStore) -> None:
         """Keep what a row holds; of several samples only the first."""

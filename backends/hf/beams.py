@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from backends import upload
 from backends.base import BackendError
 from backends.hf.answer import writer
 from backends.hf.choosing import sampling
@@ -161,7 +162,7 @@ class BeamSearch:
         scores = forbid(lps, [self._ends] * len(self._beams))[0] if early else lps
         if self._processors:
             scores = apply(self._processors, [beam.history for beam in self._beams], scores)
-        totals = scores + scores.new_tensor([beam.total for beam in self._beams])[:, None]
+        totals = scores + upload.floats([beam.total for beam in self._beams], scores)[:, None]
         count = max(2, 1 + len(self._ends)) * params.beam
         best = totals.flatten().topk(min(count, totals.numel()))
         beam, token = best.indices // lps.shape[1], best.indices % lps.shape[1]
@@ -224,7 +225,7 @@ class BeamSearch:
             if sources != list(range(self._rows.size)):
                 self._rows.select(sources)
             tokens = [beam.history[-1] for beam in beams]
-            self._tokens = torch.tensor(tokens, device=self._model.fixed.device)
+            self._tokens = upload.integers(tokens, self._model.fixed.device)
 
     def _show(self, node: Node) -> list[Event]:
         """The steps that lead from what was shown last to ``node``."""

@@ -31,6 +31,7 @@ from transformers import (
     TypicalLogitsWarper,
 )
 
+from backends import upload
 from backends.hf.wording import Wording
 from repl.params import Params
 
@@ -94,10 +95,11 @@ def processors(params: Params, fixed: Fixed, begin: int, limit: int) -> LogitsPr
         chain.append(WrittenPenalty(params.presence_penalty, params.frequency_penalty, begin))
     if params.no_repeat_ngram:
         chain.append(NoRepeatNGramLogitsProcessor(params.no_repeat_ngram))
-    eos = torch.tensor(fixed.eos, device=device) if fixed.eos else None
     banned = [*(own.bad_words_ids or ()), *fixed.wording.banned(params)]
     if banned:
-        chain.append(NoBadWordsLogitsProcessor(banned, eos))
+        chain.append(
+            NoBadWordsLogitsProcessor(banned, upload.integers(fixed.eos, device) if fixed.eos else None)
+        )
     if own.forced_bos_token_id is not None:
         chain.append(ForcedBOSTokenLogitsProcessor(own.forced_bos_token_id))
     if own.forced_eos_token_id is not None:
@@ -178,16 +180,16 @@ def _take_out(scores: Tensor, tokens: Sequence[Sequence[int]]) -> tuple[Tensor, 
             place: Any = (slice(None), each[0])
             taken = values = scores[place].clone()
         else:
-            places = torch.tensor(rows, device=scores.device)
-            place = (places[:, None], torch.tensor(each, device=scores.device))
+            places = upload.integers(rows, scores.device)
+            place = (places[:, None], upload.integers(each, scores.device))
             values = scores[place]
             taken[places] = values.logsumexp(-1)
-        scores[place] = -torch.inf
+        scores[place] = torch.full_like(values, -torch.inf)
         taken_out.append((place, values))
     return taken, taken_out
 
 
 def apply(chain: LogitsProcessorList, history: list[list[int]], scores: Tensor) -> Tensor:
     """``chain`` over ``scores`` ``[rows, vocab]``, given what was read and written so far, one list a row."""
-    ids = torch.tensor(history, dtype=torch.int64, device=scores.device)
+    ids = upload.integers(history, scores.device)
     return chain(ids, scores)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from transformers import LogitsProcessorList
 
-from backends import noise
+from backends import noise, upload
 from backends.hf.choosing import greatest
 from backends.hf.choosing.candidates import narrow
 from backends.hf.choosing.processors import Warp, apply, warpers, without
@@ -154,7 +154,7 @@ def given(
     processed: Tensor | None = None,
 ) -> list[Choice]:
     """Figures of ``tokens``; ``logits`` and ``processed``, ``[tokens, vocab]``, hold a row for each."""
-    chosen = torch.tensor(tokens, device=logits.device)
+    chosen = upload.integers(tokens, logits.device)
     total = logits.logsumexp(-1)
     raw = (logits.gather(1, chosen[:, None])[:, 0] - total).tolist()
     proc: list[float] | list[None] = [None] * len(tokens)
@@ -188,7 +188,7 @@ def examine(
     if not asked:
         return {}
     if len(asked) < len(logits):
-        index = torch.tensor(asked, device=logits.device)
+        index = upload.integers(asked, logits.device)
         logits, total, tokens = logits[index], total[index], tokens[index]
     count = min(count, logits.shape[1])
     best, ids = greatest.topk(logits, count)
@@ -221,7 +221,7 @@ def _draw(logits: Tensor, total: Tensor, rows: Sequence[Draws]) -> tuple[Tensor,
     tokens = greatest.argmax(logits)
     lps = logits.gather(1, tokens[:, None])[:, 0] - total
     for warp, members in _alike(rows).items():
-        index = torch.tensor(members, device=logits.device)
+        index = upload.integers(members, logits.device)
         keys = noise.keys([rows[i].noise_key for i in members], logits.device)
         tokens[index], lps[index] = _sample(logits[index], warp, keys)
     return lps, tokens, total

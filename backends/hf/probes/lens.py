@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from backends import upload
 from backends.base import BackendError
 from backends.hf.events import not_a_number, started
 from backends.hf.model import Model
@@ -163,7 +164,7 @@ def _cells(model: Model, logits: Tensor, last: Tensor, ids: list[int], begin: in
     # 0 * (-inf) where both exclude a token is 0.
     apart = torch.where(truth.exp() > 0, truth.exp() * (truth - lps), 0.0).sum(-1).clamp(min=0)
     best = lps.max(-1)
-    following = torch.tensor([*ids[1:], 0][begin:end], device=lps.device)
+    following = upload.integers([*ids[1:], 0][begin:end], lps.device)
     rank = (lps > lps.gather(1, following[:, None])).sum(-1)
     columns = [best.indices, best.values, rank, apart]
     table = torch.stack([column.double() for column in columns], dim=1).tolist()

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from backends.hf.state.growing import GrowingCache, Room
-from backends.hf.state.rows import Prompts, accepted, integers
+from backends.hf.state.rows import Prompts, accepted, integers, ready_made
 
 
 class KeptLayer(NamedTuple):
@@ -175,6 +175,7 @@ class CausalRows:
         if any(self._pads):
             mask = torch.arange(self.length, device=ids.device) >= self._integers(self._pads)[:, None]
             mask = mask.long()
+        ready_made(self._cache, masked=mask is not None)
         offered = {"position_ids": positions, "logits_to_keep": keep}
         extra = {name: value for name, value in offered.items() if name in self._accepts}
         out = self._network(

@@ -10,8 +10,9 @@ import inspect
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-import torch
 from torch import Tensor
+
+from backends import upload
 
 Prompts = Sequence[Sequence[int]]
 
@@ -51,6 +52,15 @@ def accepted(network: Any) -> frozenset[str]:
     return frozenset(inspect.signature(network.forward).parameters)
 
 
+def ready_made(cache: Any, masked: bool) -> None:
+    """Have transformers make a mask for the next token where the rows are ``masked``, and none where not.
+
+    Else it asks the device each time whether there is anything to hide, and the host waits for the answer.
+    """
+    for layer in cache.layers:
+        layer.is_compileable = masked
+
+
 def integers(values: Any, network: Any) -> Tensor:
     """An int64 tensor on the network's device."""
-    return torch.tensor(values, dtype=torch.int64, device=network.device)
+    return upload.integers(values, network.device)

@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 from transformers import DynamicCache, EncoderDecoderCache
 
-from backends.hf.state.rows import Prompts, integers
+from backends.hf.state.rows import Prompts, integers, ready_made
 
 
 def decoder_start(network: Any) -> tuple[int, ...]:
@@ -29,6 +29,7 @@ class Seq2SeqRows:
         self._cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
         self._encoded: Any = None
         self._mask = integers([[]], network)
+        self._padded = False
         self.length = 0
 
     @property
@@ -49,6 +50,7 @@ class Seq2SeqRows:
         gaps = [longest - len(prompt) for prompt in prompts]
         ids = [[*prompt, *[0] * gap] for prompt, gap in zip(prompts, gaps, strict=True)]
         self._mask = integers([[1] * (longest - gap) + [0] * gap for gap in gaps], self._network)
+        self._padded = any(gaps)
         encoder = self._network.get_encoder()
         self._encoded = encoder(input_ids=integers(ids, self._network), attention_mask=self._mask)
         return self._forward(integers([list(self._start)] * len(prompts), self._network))[:, -1]
@@ -71,9 +73,10 @@ class Seq2SeqRows:
 
     def _forward(self, ids: Tensor) -> Tensor:
         self.length += ids.shape[1]
+        ready_made(self._cache.self_attention_cache, masked=True)
         out = self._network(
             encoder_outputs=self._encoded,
-            attention_mask=self._mask,
+            attention_mask=self._mask if self._padded else None,
             decoder_input_ids=ids,
             past_key_values=self._cache,
             use_cache=True,

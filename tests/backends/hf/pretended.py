@@ -1,9 +1,8 @@
 """A GPU that is not there: tensors that say they are on ``cuda:0`` and compute on the CPU.
 
 torch's own front, Python and C++, runs as it would for a GPU; each operation then comes to ``Card`` with what
-it is done to. It enforces what CUDA does: tensors of two devices do not mix, numpy gets nothing. And it counts
-where the host waits for the device: a copy from ordinary memory to the device is such a place, one from pinned
-memory need not be.
+it is done to. It enforces what CUDA does: tensors of two devices do not mix, numpy gets nothing. It counts
+where the host waits for the device: a copy from ordinary memory is such a place, one from pinned need not be.
 """
 
 import ctypes
@@ -58,6 +57,9 @@ class Held(torch.Tensor):
 
     def tolist(self):
         return self.cpu().tolist()
+
+    def data_ptr(self):
+        return self.inside.data_ptr()
 
     def new_tensor(self, data, *, dtype=None):
         return torch.tensor(data, dtype=dtype or self.dtype, device=DEVICE)
