@@ -134,11 +134,18 @@ class ReplApp(Actions):
         self.prompt.close_completions()
 
     async def on_event(self, event: events.Event) -> None:
-        """Keep what is typed until the prompt can take it."""
-        if self._early is not None and isinstance(event, events.Key | events.Paste):
-            self._early.append(event)
-        else:
-            await super().on_event(event)
+        """Keep what is typed until the prompt can take it, and see that text goes there.
+
+        The focus has to move before the event is passed on: what was typed or pasted right after it waits
+        already, and would go to where the focus was.
+        """
+        if isinstance(event, events.Key | events.Paste) and not event.is_forwarded:
+            if self._early is not None:
+                self._early.append(event)
+                return
+            if isinstance(self.focused, LineView) and self.focused.is_for_prompt(event):
+                self.screen.set_focus(self.prompt)
+        await super().on_event(event)
 
     def choose_theme(self, name: str) -> None:
         """Change the colours, for later sittings too."""
@@ -246,11 +253,6 @@ class ReplApp(Actions):
     @on(Prompt.Searching)
     def _show_search(self, event: Prompt.Searching) -> None:
         self.frame.say(event.words, for_ever=True)
-
-    @on(LineView.Typed)
-    def _type_in_prompt(self, event: LineView.Typed) -> None:
-        self.prompt.focus()
-        self.prompt.put(event.character)
 
     @on(Panes.Hidden)
     def _tell_hidden(self) -> None:

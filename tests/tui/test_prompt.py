@@ -148,6 +148,25 @@ async def test_typing_in_a_pane_goes_to_the_prompt() -> None:
         assert desk.app.prompt.has_focus
 
 
+async def test_a_line_that_arrives_at_once_in_a_pane_is_sent_whole() -> None:
+    async with Desk("early").running() as desk:
+        await desk.pilot.press("alt+1")
+        await desk.until(lambda: desk.app.focused is desk.pane("early"))
+        for key in ("h", "i", "enter", "b"):
+            desk.app.post_message(events.Key(key, key if len(key) == 1 else None))
+        await desk.until(lambda: desk.app.prompt.text == "b")
+        assert [ticket.request.prompt for ticket in desk.pool.tickets] == ["hi"]
+
+
+async def test_what_is_pasted_in_a_pane_goes_to_the_prompt() -> None:
+    async with Desk("a").running() as desk:
+        await desk.pilot.press("alt+1")
+        await desk.until(lambda: desk.app.focused is desk.pane("a"))
+        desk.app.post_message(events.Paste("one\ntwo"))
+        desk.app.post_message(events.Key("x", "x"))
+        await desk.until(lambda: desk.app.prompt.text == "one\ntwox")
+
+
 async def test_readline_keys_cut_and_paste() -> None:
     async with Desk("early").running() as desk:
         prompt = desk.app.prompt

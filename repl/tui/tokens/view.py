@@ -167,9 +167,13 @@ class TokenView(LineView):
 
     # -- keys and clicks -------------------------------------------------------------------------------------
 
+    def is_for_prompt(self, event: events.Key | events.Paste) -> bool:
+        """Letters are keys of their own while the cursor is on a token; what is pasted never is."""
+        return super().is_for_prompt(event) and (self.cursor is None or isinstance(event, events.Paste))
+
     async def _on_key(self, event: events.Key) -> None:
         if self.cursor is None:
-            return  # to what the view does with keys
+            return  # to its bindings
         action = self.TOKEN_KEYS.get(event.key)
         if action is not None:
             event.stop()

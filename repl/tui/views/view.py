@@ -47,13 +47,6 @@ class LineView(Widget, can_focus=True):
     TYPES_ON = False
     """What is typed while it has the focus belongs in the prompt."""
 
-    class Typed(Message):
-        """A character for the prompt."""
-
-        def __init__(self, character: str) -> None:
-            super().__init__()
-            self.character = character
-
     class Scrolled(Message):
         """Somebody scrolled the view."""
 
@@ -184,11 +177,10 @@ class LineView(Widget, can_focus=True):
     def _on_blur(self, event: events.Blur) -> None:
         self.redraw_header()
 
-    async def _on_key(self, event: events.Key) -> None:
-        if self.TYPES_ON and event.is_printable and event.character not in (None, "?"):
-            event.stop()
-            assert event.character is not None
-            self.post_message(self.Typed(event.character))
+    def is_for_prompt(self, event: events.Key | events.Paste) -> bool:
+        """Whether it is text, and this view has no use for it."""
+        typed = isinstance(event, events.Paste) or (event.is_printable and event.character != "?")
+        return self.TYPES_ON and typed
 
     def _on_resize(self, event: events.Resize) -> None:
         self._strips.clear()
