@@ -78,10 +78,11 @@ def replica_rows(
     """All replicas, with as much about each as fits into ``most_rows`` rows of ``width`` cells."""
     room = max(1, width - 2)
     names = max((cell_len(visible_line(r.model)) for r in replicas), default=0)
+    slots = max((len(str(r.slots)) for r in replicas), default=0)
     for rows, level in ((1, 0), (1, 1), (2, 0), (2, 1), (1, 2), (2, 2), (1, 3), (2, 3)):
         if rows > most_rows:
             continue
-        cells = [replica_cell(status, readings.get(status.device), level, names) for status in replicas]
+        cells = [replica_cell(r, readings.get(r.device), level, names, slots) for r in replicas]
         size = max((_width(cell) for cell in cells), default=0) + len(GAP)
         in_row = max(1, (room + len(GAP)) // size) if size <= room + len(GAP) else 0
         if in_row * rows >= len(cells):
@@ -89,17 +90,19 @@ def replica_rows(
     return [summary(replicas)]
 
 
-def replica_cell(status: ReplicaStatus, reading: GpuReading | None, level: int, names: int = 0) -> Words:
+def replica_cell(
+    status: ReplicaStatus, reading: GpuReading | None, level: int, names: int = 0, slots: int = 0
+) -> Words:
     """One replica: ``cpu:0 ● lm 1/4  212 tok/s  0.3 GB``. Levels 1 to 3 leave out more and more.
 
-    ``names`` is the width that the names of all models have.
+    ``names`` is the width of the longest model's name, ``slots`` that of the largest number of slots.
     """
     sign = SIGNS[status.state]
     name = visible_line(status.model)
     cell = [(f"{status.device} ", "muted"), (sign.glyph, sign.style)]
     if level < 3:
         cell.append((" " + name + " " * (names - cell_len(name)), ""))
-    figures = f" {status.running}/{status.slots}"
+    figures = " " + f"{status.running}/{status.slots}".rjust(2 * slots + 1)
     if level < 2:
         figures += f" {status.tokens_per_second:5.0f} tok/s"
     if level < 1:
@@ -108,7 +111,7 @@ def replica_cell(status: ReplicaStatus, reading: GpuReading | None, level: int, 
     if not words:
         return [*cell, (figures, "muted")]
     room = cell_len(figures) - 1 if level else max(cell_len(figures) - 1, cell_len(words))
-    return [*cell, (" " + _clip(words, max(room, cell_len(status.state))).ljust(room), sign.style)]
+    return [*cell, (" " + clip(words, max(room, cell_len(status.state))).ljust(room), sign.style)]
 
 
 def _memory(status: ReplicaStatus, reading: GpuReading | None) -> str:
@@ -138,7 +141,7 @@ def footer(left: Words, settings: str, width: int) -> Words:
     """What is going on at the left, the settings in force at the right; what goes on has precedence."""
     used = sum(cell_len(text) for text, _ in left) + 1
     room = width - used - 4
-    right = _clip(settings, room) if room > 6 else ""
+    right = clip(settings, room) if room > 6 else ""
     space = max(0, width - used - cell_len(right) - 1)
     return [(" ", ""), *left, (" " * space, ""), (right, "muted")]
 
@@ -154,7 +157,8 @@ def _width(cell: Words) -> int:
     return sum(cell_len(text) for text, _ in cell)
 
 
-def _clip(text: str, room: int) -> str:
+def clip(text: str, room: int) -> str:
+    """``text`` cut to ``room`` cells, with a mark where something is missing."""
     if cell_len(text) <= room:
         return text
     while text and cell_len(text) >= room:

@@ -130,6 +130,15 @@ async def test_the_list_follows_what_is_typed() -> None:
         await desk.until(lambda: not desk.app.completions.display)
 
 
+async def test_a_completion_has_one_row_on_a_narrow_screen() -> None:
+    async with Desk("early").running(width=50) as desk:
+        await desk.pilot.press("/")
+        await desk.until(lambda: any(row.startswith("  help  ") for row in desk.drawn()))
+        rows = desk.drawn()[-2 - 8 : -2]
+        assert all(row.startswith("  ") and row[2] != " " for row in rows)
+        assert any(row.rstrip().endswith("…") for row in rows)
+
+
 async def test_tab_on_an_empty_prompt_goes_round_the_panes() -> None:
     async with Desk("a", "b").running() as desk:
         for expected in ("a", "b", None):

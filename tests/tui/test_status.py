@@ -58,6 +58,14 @@ def test_figures_that_change_do_not_move_what_stands_beside_them() -> None:
         assert before.find("cpu:1") == after.find("cpu:1")
 
 
+def test_figures_of_replicas_with_other_numbers_of_slots_stand_in_columns() -> None:
+    replicas = [replica("lm", slots=4), replica("translator", 1, slots=16, running=9, state="busy")]
+    full = [replica("lm", slots=4), replica("translator", 1, slots=16, running=16, state="busy")]
+    first, second = (text(row) for row in replica_rows(replicas, {}, 60, 2))
+    assert first.find("tok/s") == second.find("tok/s")
+    assert text(replica_rows(full, {}, 60, 2)[1]).find("tok/s") == second.find("tok/s")
+
+
 def test_every_row_fits_at_every_width() -> None:
     replicas = [replica(f"model-{n}", n, state=state) for n, state in enumerate(get_args(State))]
     for width in SIZES:

@@ -10,7 +10,7 @@ from textual.content import Content
 from textual.widget import Widget
 
 from repl.safe import visible_line
-from repl.tui.status import STYLES
+from repl.tui.status import STYLES, clip
 
 if TYPE_CHECKING:
     from repl.session.commands.base import Completion
@@ -41,12 +41,16 @@ class Completions(Widget):
         """A row for each: a mark at the chosen one, the text, its help."""
         first = max(0, min(self._chosen - MOST // 2, len(self._items) - MOST))
         names = self._name_width()
+        room = self.size.width - names - 4
         rows = []
         for at, (name, words) in enumerate(self._items[first : first + MOST], first):
             here = at == self._chosen
             padded = name + " " * (names - cell_len(name))
             row = Content.assemble(
-                "▸ " if here else "  ", (padded, "bold" if here else ""), "  ", (words, STYLES["muted"])
+                "▸ " if here else "  ",
+                (padded, "bold" if here else ""),
+                "  ",
+                (clip(words, room), STYLES["muted"]),
             )
             rows.append(row.stylize("reverse") if here else row)
         return Content("\n").join(rows)
