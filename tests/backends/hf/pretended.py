@@ -8,13 +8,13 @@ where the host waits for the device: a copy from ordinary memory is such a place
 import ctypes
 from collections import Counter
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from unittest import mock
 from weakref import WeakValueDictionary
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map
 
 aten = torch.ops.aten
 DEVICE = torch.device("cuda:0")
@@ -83,11 +83,10 @@ class Card(TorchDispatchMode):
             return self._pin(args[0])
         if function is aten.is_pinned.default:
             return self._is_pinned(args[0])
-        with self:  # in inference mode operations come whole that are made of others
-            found = function.decompose(*args, **kwargs)
-        if found is not NotImplemented:
-            return found
-        tensors = [one for one in tree_leaves((args, kwargs)) if isinstance(one, torch.Tensor)]
+        if _is_made_of_others(function):  # which in inference mode come whole
+            with self:
+                return function.decompose(*args, **kwargs)
+        tensors = list(_tensors((*args, *kwargs.values())))
         ours = [one for one in tensors if isinstance(one, Held)]
         here = bool(ours)
         if kwargs.get("device") is not None:
@@ -100,17 +99,16 @@ class Card(TorchDispatchMode):
             self._copy(args[1], here, args[2] if len(args) > 2 else kwargs.get("non_blocking", False))
         elif ours:
             self._check(function, args, tensors)
-        if function is aten.histc.default and not ours[0].is_floating_point():  # which a CPU cannot
-            found = function(ours[0].inside.float(), *args[1:], **kwargs).to(ours[0].dtype)
-        else:
-            found = function(*tree_map(_inside, args), **tree_map(_inside, kwargs))
+        found = _computed(
+            function, _each(_inside, args), {name: _each(_inside, kwargs[name]) for name in kwargs}
+        )
         if not here or function in (aten._local_scalar_dense.default, aten.equal.default):
             return found
         known = {id(one.inside): one for one in ours}
         # What looks into a weight is a weight, in inference mode too.
         weight = function.is_view and not all(one.is_inference() for one in ours)
         with torch.inference_mode(torch.is_inference_mode_enabled() and not weight):
-            return tree_map(lambda one: known[id(one)] if id(one) in known else _held(one), found)
+            return _each(lambda one: known[id(one)] if id(one) in known else _held(one), found)
 
     def _check(self, function, args, tensors):
         """Whether CUDA does that, and whether the host has to wait for it."""
@@ -141,6 +139,32 @@ class Card(TorchDispatchMode):
             self.waits["a copy to the host"] += 1
         elif not isinstance(source, Held) and to_card and not (non_blocking and self._is_pinned(source)):
             self.waits["a copy to the card"] += 1
+
+
+@cache
+def _is_made_of_others(function):
+    return function._can_decompose()
+
+
+def _computed(function, args, kwargs):
+    """What the CPU makes of it."""
+    if function is aten.histc.default and not args[0].is_floating_point():  # a CPU cannot, CUDA can
+        return function(args[0].float(), *args[1:], **kwargs).to(args[0].dtype)
+    return function(*args, **kwargs)
+
+
+def _tensors(values):
+    for one in values:
+        if isinstance(one, torch.Tensor):
+            yield one
+        elif isinstance(one, list | tuple):
+            yield from _tensors(one)
+
+
+def _each(change, value):
+    if isinstance(value, list | tuple):
+        return type(value)([_each(change, one) for one in value])
+    return change(value)
 
 
 def _inside(one):
