@@ -69,6 +69,23 @@ class BatchingEngine(Protocol):
         ...
 
 
+@runtime_checkable
+class Preparing(Protocol):
+    """A ``BatchingEngine`` that goes on preparing while it serves; each ``step`` may do a part of it.
+
+    What it says of itself, ``capabilities``, is another one when that has changed.
+    """
+
+    @property
+    def preparing(self) -> bool:
+        """Whether something is left to do, now or later."""
+        ...
+
+    def attend(self, wake: Callable[[], None]) -> None:
+        """Begin; ``wake`` is called, from any thread, when a ``step`` can do a part though nothing runs."""
+        ...
+
+
 Engine = StreamingEngine | BatchingEngine
 
 

@@ -7,7 +7,7 @@ own gets one and advances beside it: beams, the exact lane, models whose state c
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 import torch
@@ -18,6 +18,7 @@ from backends.hf.answer import Answer
 from backends.hf.batch import Batch
 from backends.hf.beams import BeamSearch
 from backends.hf.errors import while_generating
+from backends.hf.kinds import Background
 from backends.hf.model import Model
 from backends.hf.probes.attention import Attentive
 from backends.hf.probes.lens import Looking
@@ -47,9 +48,15 @@ _INSTEAD = {
 class HuggingFaceEngine:
     """A ``backends.base.BatchingEngine`` over one loaded model."""
 
-    def __init__(self, model: Model, capabilities: Capabilities) -> None:
+    def __init__(
+        self, model: Model, capabilities: Capabilities, background: Background | None = None
+    ) -> None:
         self.capabilities = capabilities
         self._model = model
+        self._background = background
+        self._notes = capabilities.notes
+        """Beside those of the background."""
+        self._wake: Callable[[], None] = lambda: None
         self._waiting: deque[Request] = deque()
         self._next: Work | Looking | None = None
         """The first of them, once it was looked at and found to want memory that is not free yet."""
@@ -65,6 +72,18 @@ class HuggingFaceEngine:
         self._prefixes = None
         if model.divisible and model.cache_tokens is not None:
             self._prefixes = PrefixStore(int(model.cache_tokens * PREFIX_SHARE))
+        self._tell()
+
+    @property
+    def preparing(self) -> bool:
+        """See ``backends.base.Preparing``."""
+        return self._background is not None and self._background.pending
+
+    def attend(self, wake: Callable[[], None]) -> None:
+        """See ``backends.base.Preparing``."""
+        self._wake = wake
+        if self._background is not None:
+            self._background.attend(wake)
 
     def admit(self, request: Request) -> None:
         """See ``BatchingEngine``."""
@@ -90,6 +109,8 @@ class HuggingFaceEngine:
 
     def step(self) -> Sequence[Event]:
         """See ``BatchingEngine``."""
+        if self.preparing:
+            self._prepare()
         with torch.inference_mode():
             stages = [self._advance, self._start_waiting, self._read, self._look, self._compact]
             if self._outbox:  # large distributions are still on their way out
@@ -97,6 +118,21 @@ class HuggingFaceEngine:
             for stage in stages:
                 self._outbox.put(self._attentive.over(stage()))
         return self._outbox.take()
+
+    def _prepare(self) -> None:
+        """A piece of what goes on in the background; for the next one a step is called for."""
+        assert self._background is not None
+        shared = self._shared.rows.size if self._shared and self._shared in self._batches else 0
+        if self._background.advance(shared or bool(self._running())):
+            self._wake()
+        self._tell()
+
+    def _tell(self) -> None:
+        """Say how far the background is."""
+        if self._background is not None:
+            notes = (*self._notes, *self._background.notes)
+            if notes != self.capabilities.notes:
+                self.capabilities = msgspec.structs.replace(self.capabilities, notes=notes)
 
     def _running(self) -> list[Work | Looking]:
         """Everything that has a slot."""

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 from transformers import (
     AutoModelForCausalLM,
@@ -28,6 +28,28 @@ GPU_SLOTS = 16
 _DIFFERS = "the self-test failed: answers differ from transformers' generate"
 
 
+class Background(Protocol):
+    """What makes a model's steps faster while it serves."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How far it is."""
+        ...
+
+    @property
+    def pending(self) -> bool:
+        """Whether there is something left to do, now or later."""
+        ...
+
+    def attend(self, wake: Callable[[], None]) -> None:
+        """Begin; ``wake`` is called, from any thread, when ``advance`` has something to do."""
+        ...
+
+    def advance(self, running: int) -> bool:
+        """Do a piece, beside so many rows that run; whether the next can be done at once. Must not raise."""
+        ...
+
+
 class RowsChoice(NamedTuple):
     """How the model's sequences are kept, and what follows from it."""
 
@@ -38,6 +60,7 @@ class RowsChoice(NamedTuple):
     notes: tuple[str, ...] = ()
     divisible: bool = False
     """A prompt can be read in parts, and what was read of one text goes for another that begins alike."""
+    background: Background | None = None
 
 
 def reads_only(config: Any) -> Literal["classifier", "masked"] | None:

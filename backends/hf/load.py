@@ -121,7 +121,7 @@ def _load(spec: ModelSpec, device: str, threads: int, progress: Progress) -> Bat
         attention=model.seq2seq,
         notes=(*notes, *rows.notes),
     )
-    return HuggingFaceEngine(model, capabilities)
+    return HuggingFaceEngine(model, capabilities, rows.background)
 
 
 def _dtype(checkpoint: Checkpoint, device: str) -> tuple[torch.dtype, list[str]]:
@@ -146,7 +146,7 @@ def _rows(
         return graph, rows
     if checkpoint.options.engine == "compiled":
         loader = importlib.import_module("backends.hf.compiled.load")
-        return network, loader.prepare(checkpoint, network, device, progress)
+        return network, loader.prepare(checkpoint, network, device, threads, progress)
     progress("self-test", None)
     return network, choose_rows(network, spec.slots, device)
 

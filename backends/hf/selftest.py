@@ -5,7 +5,7 @@ while the second goes on. At each step the tokens of ``generate`` are fed and th
 own, which finds a wrong position, mask or cache and does not mistake rounding in half precision for one.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any
 
 import torch
@@ -64,17 +64,23 @@ def rewinds(network: Any, make: Callable[[], Rows]) -> bool:
         return False
 
 
-def agrees(network: Any, make: Callable[[], Rows], other: Callable[[], Rows], size: int) -> bool:
-    """Whether ``size`` rows of different lengths get the same logits from both, step by step."""
+def agreement(network: Any, mine: Rows, theirs: Rows, size: int) -> Generator[None, None, bool]:
+    """Whether ``size`` rows of different lengths get the same logits from both, step by step.
+
+    Pauses after each forward pass, for who has other things to do; runs in the caller's inference mode.
+    """
     prompts = [_prompt(network, 3 + row % 5) for row in range(size)]
-    mine, theirs = make(), other()
     farthest = 0.0
-    with torch.inference_mode():
-        logits, expected = mine.prefill(prompts), theirs.prefill(prompts)
-        for _ in range(_STEPS):
-            farthest = max(farthest, _distance(logits, expected))
-            tokens = expected.argmax(-1)
-            logits, expected = mine.decode(tokens), theirs.decode(tokens)
+    logits = mine.prefill(prompts)
+    yield
+    expected = theirs.prefill(prompts)
+    for _ in range(_STEPS):
+        yield
+        farthest = max(farthest, _distance(logits, expected))
+        fed = expected.argmax(-1)
+        logits = mine.decode(fed)
+        yield
+        expected = theirs.decode(fed)
     return max(farthest, _distance(logits, expected)) <= _tolerance(network)
 
 

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 
 from backends.base import BackendError, BatchingEngine, Engine, StreamingEngine
-from repl.messages import Error, Event, Failed, Finished, Lost, Request, Stopped
+from repl.messages import Capabilities, Error, Event, Failed, Finished, Lost, Request, Stopped
 
 TERMINAL = (Finished, Stopped, Failed, Lost)
 
@@ -86,6 +86,11 @@ class Driver:
         self._running: set[int] = set()
         self.steps = 0
         """Engine steps so far; read by the heartbeat."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """The engine's, as they are now."""
+        return self._engine.capabilities
 
     @property
     def busy(self) -> bool:

@@ -19,9 +19,9 @@ from repl.pool.running import Running
 from repl.pool.ticket import Ticket
 from repl.pool.transport import FrameProtocol
 from repl.pool.vitals import Vitals, obituary
-from repl.pool.wire import Cancel, FromChild, Heartbeat, Load, LoadFailed, Loading, Ready, Shutdown
+from repl.pool.wire import Cancel, Changed, FromChild, Heartbeat, Load, LoadFailed, Loading, Ready, Shutdown
 
-ABOUT_PROCESS = (Heartbeat, Loading, Ready, LoadFailed)
+ABOUT_PROCESS = (Heartbeat, Loading, Ready, LoadFailed, Changed)
 
 
 class Replica:
@@ -51,7 +51,11 @@ class Replica:
         self._ready_since = 0.0
         self._vitals = Vitals()
         self._verdict: Error | None = None
-        """Why we are ending the process ourselves, when we are."""
+        """Why we are ending the process ourselves, when we are, or why it ended itself."""
+        self._unloadable = False
+        """It said so itself."""
+        self._served = False
+        """It was ready once: what it needs is there, but for memory that others may have taken."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     # -- what others see -----------------------------------------------------------------------------------
@@ -126,7 +130,7 @@ class Replica:
 
     async def _start(self) -> None:
         self._set("starting", "starting the process")
-        self.capabilities, self.error, self._verdict = None, None, None
+        self.capabilities, self.error, self._verdict, self._unloadable = None, None, None, False
         self._vitals = Vitals(self._running.tokens)
         try:
             self._process = await self._launch(self.plan, lambda: FrameProtocol(self))
@@ -168,7 +172,7 @@ class Replica:
             if self._draining and not self._running:
                 self._spawn(self.close())
 
-    def _told(self, message: Heartbeat | Loading | Ready | LoadFailed) -> None:
+    def _told(self, message: Heartbeat | Loading | Ready | LoadFailed | Changed) -> None:
         """What the process says of itself."""
         if isinstance(message, Heartbeat):
             self._vitals.beat(message)
@@ -177,6 +181,9 @@ class Replica:
             self._set("loading", message.stage)
         elif isinstance(message, LoadFailed):
             self._verdict = message.error
+        elif isinstance(message, Changed):
+            self.capabilities = message.capabilities
+            self._keeper.changed(self)
         else:
             self.capabilities = message.capabilities
             self._running.slots = message.capabilities.slots
@@ -213,14 +220,13 @@ class Replica:
             return
         process.kill()
         self._metrics.replica_deaths += self._verdict is None or self._verdict.kind == "hung"
-        load_failed = self._state != "ready" and self._verdict is not None
         served = self._state == "ready" and time.monotonic() - self._ready_since > self._limits.healthy
         self._deaths = 1 if served else self._deaths + 1
         tickets = self._running.give_up()
         self._set("restarting", reason)
-        self._spawn(self._bury(process, tickets, reason, load_failed))
+        self._spawn(self._bury(process, tickets, reason))
 
-    async def _bury(self, process: Process, tickets: list[Ticket], reason: str, load_failed: bool) -> None:
+    async def _bury(self, process: Process, tickets: list[Ticket], reason: str) -> None:
         """Find out why it died, settle what it was running, and start the next process."""
         retry = [t for t in tickets if not t.shown and not t.stopping and t.tries < self._limits.tries]
         if retry:
@@ -240,10 +246,13 @@ class Replica:
         if self._draining:
             await self.close()
             return
-        if load_failed or self._deaths >= self._limits.deaths:
+        if self._unloadable or self._deaths >= self._limits.deaths:
             self._fail(error)
             return
         self.error = error
+        while code is None:  # a new one would not find the memory that this one has
+            self._set("restarting", f"process {process.pid} ends slowly and still holds its device")
+            code = await process.wait(within=1.0)
         pause = min(self._limits.backoff * 2 ** (self._deaths - 1), self._limits.backoff_most)
         self._set("restarting", f"in {pause:.1f} s: {error.message}")
         await asyncio.sleep(pause)

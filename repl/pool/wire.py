@@ -65,4 +65,10 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=
     """Bytes: resident memory on a CPU, allocated device memory on a GPU."""
 
 
-FromChild = Loading | Ready | LoadFailed | Heartbeat | Event
+class Changed(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=True):
+    """Something else is to be said of a model that serves."""
+
+    capabilities: Capabilities
+
+
+FromChild = Loading | Ready | LoadFailed | Heartbeat | Changed | Event

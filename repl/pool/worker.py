@@ -12,14 +12,15 @@ import socket
 import sys
 import threading
 from collections.abc import Sequence
+from functools import partial
 
 from backends import registry
-from backends.base import Engine
+from backends.base import Engine, Preparing
 from repl.messages import Event, Request
 from repl.pool.driver import Driver, describe
 from repl.pool.memory import used
 from repl.pool.transport import Channel
-from repl.pool.wire import Cancel, Heartbeat, Load, LoadFailed, Loading, Ready, Shutdown, ToChild
+from repl.pool.wire import Cancel, Changed, Heartbeat, Load, LoadFailed, Loading, Ready, Shutdown, ToChild
 
 HEARTBEAT = 1.0
 """Seconds between two signs of life."""
@@ -34,7 +35,7 @@ def die_with_parent(parent: int) -> None:
         os._exit(0)
 
 
-def read(channel: Channel, inbox: "queue.SimpleQueue[ToChild]") -> None:
+def read(channel: Channel, inbox: "queue.SimpleQueue[ToChild | None]") -> None:
     """Reader thread. The end of the connection ends the process, whatever the engine is doing."""
     try:
         while (message := channel.receive()) is not None:
@@ -64,8 +65,13 @@ def load(channel: Channel, order: Load) -> Engine | None:
         return None
 
 
-def serve(channel: Channel, inbox: "queue.SimpleQueue[ToChild]", driver: Driver) -> None:
-    """Run requests until told to shut down: wait while idle, else take only what is already there."""
+def serve(channel: Channel, inbox: "queue.SimpleQueue[ToChild | None]", driver: Driver) -> None:
+    """Run requests until told to shut down: wait while idle, else take only what is already there.
+
+    ``None`` in the inbox asks for a step though nothing may run.
+    """
+
+    told = driver.capabilities
 
     def report(events: Sequence[Event]) -> None:
         if events:
@@ -80,7 +86,12 @@ def serve(channel: Channel, inbox: "queue.SimpleQueue[ToChild]", driver: Driver)
                 report(driver.cancel(message.id))
             elif isinstance(message, Shutdown):
                 return
+            else:
+                break
         report(driver.step())
+        if driver.capabilities is not told:
+            told = driver.capabilities
+            channel.send([Changed(capabilities=told)])
 
 
 def main() -> None:
@@ -93,7 +104,7 @@ def run(fd: int, parent: int) -> None:
     die_with_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     channel = Channel(socket.socket(fileno=fd))
-    inbox: queue.SimpleQueue[ToChild] = queue.SimpleQueue()
+    inbox: queue.SimpleQueue[ToChild | None] = queue.SimpleQueue()
     threading.Thread(target=read, args=(channel, inbox), name="reader", daemon=True).start()
     order = inbox.get()
     if not isinstance(order, Load):
@@ -107,6 +118,8 @@ def run(fd: int, parent: int) -> None:
         threading.Thread(
             target=beat, args=(channel, order.device, driver), name="heartbeat", daemon=True
         ).start()
+        if isinstance(engine, Preparing):
+            engine.attend(partial(inbox.put, None))
         serve(channel, inbox, driver)
     sys.stderr.flush()
     os._exit(0)  # no engine's clean-up may keep a device busy

@@ -2,7 +2,8 @@
 
 Prompts are read as ever. The rows that requests share then move into one buffer of a fixed size, where a step
 for so many rows always does the same to the same addresses: it can be compiled once, or captured as a CUDA
-graph. What does not fit goes on eagerly.
+graph. What does not fit goes on eagerly, and so does all until the steps are made, which is after the replica
+has begun to serve.
 """
 
 from typing import Any

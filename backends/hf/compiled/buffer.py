@@ -9,6 +9,9 @@ from transformers.cache_utils import CacheLayerMixin
 
 from backends.hf.state.causal import CausalRows, KeptLayer
 
+Held = list[tuple[Tensor, Tensor]]
+"""Keys and values of each layer, ``[slots, heads, tokens, size]``."""
+
 
 class Buffer:
     """Room for ``rows`` rows of up to ``length`` tokens each; the first token of each row is at place 0."""
@@ -23,6 +26,10 @@ class Buffer:
             KeptLayer(at, *(_room(held, rows, length) for held in (keys, values)))
             for at, keys, values in probe.snapshot(0).layers
         ]
+
+    def release(self) -> None:
+        """Let go of the memory; nothing can be put here any more."""
+        self._layers = []
 
     def put(self, slot: int, layers: list[KeptLayer]) -> None:
         """Have ``slot`` hold one text and nothing else: what is masked must still be a number."""
@@ -44,13 +51,15 @@ class Buffer:
             keys[slot, :, start:stop] = 0
             values[slot, :, start:stop] = 0
 
-    def cache(self, slot: int, places: Tensor) -> Cache:
-        """What a network is given that reads tokens into the slots from ``slot`` on.
+    def slots(self, first: int, count: int) -> Held:
+        """All of ``count`` slots, where they lie."""
+        part = slice(first, first + count)
+        return [(keys[part], values[part]) for _, keys, values in self._layers]
 
-        ``places`` is int64 ``[slots, tokens]``, looked at in each pass anew.
-        """
-        part = slice(slot, slot + places.shape[0])
-        return Cache(layers=[_Layer(keys[part], values[part], places) for _, keys, values in self._layers])
+
+def cache(held: Held, places: Tensor) -> Cache:
+    """What a network is given that reads tokens into these slots, int64 ``[slots, tokens]`` tells where."""
+    return Cache(layers=[_Layer(keys, values, places) for keys, values in held])
 
 
 class _Layer(CacheLayerMixin):  # type: ignore[misc]

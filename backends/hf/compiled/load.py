@@ -1,21 +1,19 @@
-"""From a network to rows whose steps are compiled or captured, once they compute what eager ones do."""
+"""From a network to rows whose steps are eager until compiled or captured ones can take their place."""
 
 from functools import partial
 from typing import Any
 
 from transformers import DynamicCache
-from transformers.cache_utils import DummyLayer
 
 from backends.base import BackendError, Progress
-from backends.faults import first_line, is_out_of_memory
-from backends.hf import selftest
 from backends.hf.checkpoint.network import Checkpoint
 from backends.hf.compiled import refused
 from backends.hf.compiled.buffer import Buffer
+from backends.hf.compiled.making import Capturing, Compiling
 from backends.hf.compiled.rows import Place, StaticRows
-from backends.hf.compiled.steps import Steps
-from backends.hf.kinds import RowsChoice, choose_rows, limits, plain_cache
-from backends.hf.state.causal import CausalRows
+from backends.hf.compiled.steps import Pass, Step, Steps
+from backends.hf.compiled.warming import Source, Warming
+from backends.hf.kinds import RowsChoice, choose_rows, keeps_nothing, limits, plain_cache
 from backends.hf.state.memory import capacity
 from backends.hf.state.rows import accepted
 from repl.messages import ModelSpec
@@ -31,8 +29,10 @@ _SHARE = 0.5
 """Of the room for keys and values that the buffer may take."""
 
 
-def prepare(checkpoint: Checkpoint, network: Any, device: str, progress: Progress) -> RowsChoice:
-    """How the model's sequences are kept; raises ``BackendError`` where steps cannot be compiled."""
+def prepare(
+    checkpoint: Checkpoint, network: Any, device: str, threads: int, progress: Progress
+) -> RowsChoice:
+    """How the model's sequences are kept, eagerly at first; refuses what is known not to go."""
     spec = checkpoint.spec
     length = _length(checkpoint, network, device)
     _check(spec, network, length)
@@ -49,23 +49,11 @@ def prepare(checkpoint: Checkpoint, network: Any, device: str, progress: Progres
             f"model '{spec.name}': there is no memory for {sizes[-1]} compiled rows of {length} tokens",
             "lower static_tokens or slots, or take 'engine: compiled' out of its options",
         )
-    steps = Steps(network, Buffer(network, sizes[-1], length), sizes)
-    try:
-        for done, rows in enumerate(reversed(sizes)):  # the largest takes the memory that the others share
-            progress("compiling", done / len(sizes))
-            steps.make_ready(rows)
-    except Exception as error:  # the compiler's classes have nothing in common but this
-        if is_out_of_memory(error):
-            raise
-        kind = " (it needs a C++ compiler, g++ for one)" if device == "cpu" else ""
-        raise refused(spec, first_line(error) + kind, error) from error
-    make = partial(StaticRows, network, Place(steps))
-    progress("self-test", None)
-    _compare(spec, network, make, sizes)
-    how = "CUDA graphs" if device.startswith("cuda") else "compiled"
-    listed = ", ".join(map(str, sizes))
-    note = f"steps are {how} for batches of {listed}, up to {length} tokens; all else is eager"
-    return eager._replace(make=make, notes=(*eager.notes, note))
+    buffer, step = Buffer(network, sizes[-1], length), Pass(network, length)
+    ready, place, made = Steps(step, buffer), Place(), [Step(step, buffer, rows) for rows in sizes]
+    source: Source = Capturing(made) if device.startswith("cuda") else Compiling(made, threads)
+    make = partial(StaticRows, network, ready, place)
+    return eager._replace(make=make, background=Warming(ready, place, source, sizes))
 
 
 def buckets(slots: int, device: str) -> list[int]:
@@ -103,19 +91,5 @@ def _check(spec: ModelSpec, network: Any, length: int) -> None:
         if window is not None and window < length:
             more = f", or set static_tokens to {window}"
             raise refused(spec, f"some layers look at {window} tokens only", None, more)
-        if isinstance(layer, DummyLayer):
+        if keeps_nothing(layer):
             raise refused(spec, "some layers have the keys and values of others")
-
-
-def _compare(spec: ModelSpec, network: Any, make: Any, sizes: list[int]) -> None:
-    """Refuse steps that differ, from ``generate``'s or for any number of rows from eager ones."""
-
-    def shared() -> StaticRows:
-        rows: StaticRows = make()
-        rows.share()
-        return rows
-
-    good = selftest.passes(network, shared, together=True)
-    eager = partial(CausalRows, network)
-    if not (good and all(selftest.agrees(network, shared, eager, rows) for rows in sizes)):
-        raise refused(spec, "its answers differ from transformers' generate")

@@ -14,10 +14,9 @@ from backends.hf.state.growing import GrowingCache
 
 
 class Place:
-    """One buffer, which one batch has at a time."""
+    """Who has the buffer, which is one batch at a time."""
 
-    def __init__(self, steps: Steps) -> None:
-        self.steps = steps
+    def __init__(self) -> None:
         self._owner: weakref.ref[StaticRows] | None = None
 
     def take(self, rows: "StaticRows") -> None:
@@ -29,16 +28,16 @@ class Place:
 
 
 class StaticRows(CausalRows):
-    """As ``CausalRows``, and in the buffer from the first step on in which they are shared and fit into it.
+    """As ``CausalRows``, and in the buffer as soon as they are shared and there is a step for them.
 
     There row ``i`` lies in ``_slots[i]``, without padding; ``length`` and ``_pads`` tell of it what they
     always do. The slots are the first ones, in any order.
     """
 
-    def __init__(self, network: Any, place: Place) -> None:
+    def __init__(self, network: Any, steps: Steps, place: Place) -> None:
         super().__init__(network)
+        self._steps = steps
         self._place = place
-        self._steps = place.steps
         self._shared = False
         self._slots: list[int] | None = None
 
@@ -142,9 +141,8 @@ class StaticRows(CausalRows):
         self._cache, self._slots = outside, None
 
     def _fits(self, rows: int, length: int) -> bool:
-        """Whether the buffer has room for so many rows of so many tokens, and for one token more."""
-        buffer = self._steps.buffer
-        return rows <= buffer.rows and length < buffer.length
+        """Whether there is a step for so many rows, and room for their tokens and one more."""
+        return rows <= self._steps.most and length < self._steps.buffer.length
 
     def _enter(self) -> bool:
         """Be in the buffer, if that is possible now."""

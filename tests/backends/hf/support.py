@@ -1,6 +1,8 @@
 """Tiny random models of many kinds, and a driver that checks the engine's protocol while it runs."""
 
 import json
+import shutil
+import threading
 from collections import defaultdict
 from dataclasses import dataclass, field
 
@@ -335,6 +337,28 @@ def run(engine, *requests, gap=0):
 def ask(engine, prompt="the cat", **settings):
     """One request, alone."""
     return run(engine, request(1, prompt, **settings))[0]
+
+
+def prepared(engine):
+    """The engine, once all that it does in the background is done."""
+    woken = threading.Event()
+    engine.attend(woken.set)
+    while engine.preparing:
+        assert woken.wait(300), "nothing gets on in the background"
+        woken.clear()
+        assert not engine.step()
+    return engine
+
+
+def changed(folder, to):
+    """A checkpoint of the same make with other weights."""
+    shutil.copytree(folder, to)
+    network = transformers.AutoModelForCausalLM.from_pretrained(folder)
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight.add_(torch.randn(weight.shape, generator=torch.manual_seed(5)) * 0.02)
+    network.save_pretrained(to)
+    return to
 
 
 def reference(network, ids, **settings):

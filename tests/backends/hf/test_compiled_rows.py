@@ -15,11 +15,16 @@ KINDS = ["gpt2", "llama", "qwen3"]
 
 
 def place(network, rows=4, length=48, sizes=(1, 2, 4)):
-    return Place(steps.Steps(network, Buffer(network, rows, length), sizes))
+    """A buffer with eager steps of these sizes, and who has it."""
+    buffer, eager = Buffer(network, rows, length), steps.Pass(network, length)
+    ready = steps.Steps(eager, buffer)
+    for size in sizes:
+        ready.take(steps.Step(eager, buffer, size))
+    return ready, Place()
 
 
 def shared(network, where):
-    rows = StaticRows(network, where)
+    rows = StaticRows(network, *where)
     rows.share()
     return rows
 
@@ -38,7 +43,7 @@ def test_whatever_happens_to_them_they_are_as_eager_ones(kind, seed, network):
         match draw.choice(["decode"] * 4 + ["join", "leave", "reorder", "repeat", "crop", "feed"]):
             case "join" if mine.size < 5:
                 prompts = [[draw.randrange(300) for _ in range(draw.randint(1, 9))] for _ in range(2)]
-                for rows, other in ((mine, StaticRows(model, where)), (theirs, CausalRows(model))):
+                for rows, other in ((mine, StaticRows(model, *where)), (theirs, CausalRows(model))):
                     other.prefill(prompts)
                     rows.join(other)
             case "leave":
@@ -102,14 +107,32 @@ def test_rows_whose_place_is_taken_go_on_without(network):
 
 
 @torch.inference_mode()
-def test_the_least_step_that_is_large_enough_is_taken(network, monkeypatch):
+def test_the_least_step_that_is_large_enough_is_taken(network):
     model, taken = network("llama"), []
     where = place(model)
-    for step in where.steps._steps:
-        monkeypatch.setattr(step, "_pass", lambda step=step: taken.append(step.rows) or step._eagerly())
+    for step in where[0]._ready:
+        step.use(lambda step=step: taken.append(step.rows) or step.eagerly())
     rows = shared(model, where)
     rows.prefill([[5], [6], [7], [8]])
     for keep in ([0, 1, 2, 3], [0, 2, 3], [1, 2], [1]):
         rows.select(keep)
         rows.decode(torch.tensor([3] * len(keep)))
     assert taken == [4, 4, 2, 1]
+
+
+@torch.inference_mode()
+def test_rows_stay_outside_until_there_is_a_step_for_so_many(network):
+    model = network("llama")
+    ready, who = place(model, sizes=())
+    eager, buffer = steps.Pass(model, 48), ready.buffer
+    mine, theirs = shared(model, (ready, who)), CausalRows(model)
+    for rows in (mine, theirs):
+        rows.prefill([[5, 6, 7], [8, 9]])
+    inside = []
+    for size in (None, 1, 4, None):
+        if size is not None:
+            ready.take(steps.Step(eager, buffer, size))
+        a, b = (rows.decode(torch.tensor([3, 4])) for rows in (mine, theirs))
+        torch.testing.assert_close(a, b, atol=2e-4, rtol=0)
+        inside.append(mine.static)
+    assert inside == [False, False, True, True] and ready.rows == [1, 4]

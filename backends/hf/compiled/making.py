@@ -1,0 +1,119 @@
+"""Where steps come from: a compiler beside the replica on a CPU, CUDA graphs on a GPU."""
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from backends.hf.compiled import packages
+from backends.hf.compiled.steps import Step
+from backends.hf.compiled.warming import Candidate
+
+_WARM_UP = 3
+"""Passes before a capture, in which libraries choose their kernels and take their memory."""
+
+
+class Compiling:
+    """Steps for a CPU, the smallest first: a request that is alone is the most frequent."""
+
+    how = "compiled"
+
+    def __init__(self, steps: Sequence[Step], threads: int) -> None:
+        """To compute on so many threads."""
+        self._steps = sorted(steps, key=lambda step: step.rows)
+        self._threads = threads
+        self._made: queue.SimpleQueue[Candidate] = queue.SimpleQueue()
+
+    def attend(self, wake: Callable[[], None]) -> None:
+        """See ``Source``."""
+        packed = []
+        for step in self._steps:
+            try:
+                packed.append((step, packages.Package(step, self._threads)))
+            except Exception as error:  # pickle's, of a network with something in it that cannot be told
+                self._made.put(_hopeless(step, error))
+        wake()
+        threading.Thread(target=self._make, args=(packed, wake), name="compiling", daemon=True).start()
+
+    def take(self, running: int) -> Candidate | None:
+        """See ``Source``."""
+        try:
+            return self._made.get_nowait()
+        except queue.Empty:
+            return None
+
+    def _make(self, packed: Sequence[tuple[Step, packages.Package]], wake: Callable[[], None]) -> None:
+        """Thread: waits for other processes, and does not use torch."""
+        for step, package in packed:
+            try:
+                folder = package.folder()
+                opened = partial(packages.opened, folder, step)
+                made = Candidate(step, opened, partial(packages.discard, folder))
+            except Exception as error:
+                made = _hopeless(step, error)
+            self._made.put(made)
+            wake()
+
+
+class Capturing:
+    """CUDA graphs. To record one takes a moment, in which nothing else runs.
+
+    While requests run, only the step is recorded that they need; while none do, the others, and of these the
+    largest first, whose memory the smaller ones share.
+    """
+
+    how = "CUDA graphs"
+
+    def __init__(self, steps: Sequence[Step]) -> None:
+        self._steps = sorted(steps, key=lambda step: step.rows)
+        self._left = self._steps.copy()
+        self._pool: Any = None
+
+    def attend(self, wake: Callable[[], None]) -> None:
+        """See ``Source``."""
+        wake()
+
+    def take(self, running: int) -> Candidate | None:
+        """See ``Source``."""
+        if not self._left:
+            return None
+        step = self._left[-1]
+        if running:
+            step = next((one for one in self._steps if one.rows >= running), self._steps[-1])
+            if step not in self._left:
+                return None
+        self._left.remove(step)
+        return Candidate(step, partial(self._captured, step), lambda: None)
+
+    def _captured(self, step: Step) -> Callable[[], Tensor]:
+        """Record the step's kernels, to launch them all at once; the graphs share their memory."""
+        device = step.eager.network.device
+        self._pool = self._pool or torch.cuda.graph_pool_handle()
+        aside = torch.cuda.Stream(device)
+        aside.wait_stream(torch.cuda.current_stream(device))
+        with torch.cuda.stream(aside):
+            for _ in range(_WARM_UP):
+                step.eagerly()
+        torch.cuda.current_stream(device).wait_stream(aside)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.device(device), torch.cuda.graph(graph, pool=self._pool):
+            logits = step.eagerly()
+
+        def replayed() -> Tensor:
+            graph.replay()
+            return logits
+
+        return replayed
+
+
+def _hopeless(step: Step, error: Exception) -> Candidate:
+    """Of a step that could not be made: says so when it is opened."""
+
+    def refuse() -> Callable[[], Tensor]:
+        raise error
+
+    return Candidate(step, refuse, lambda: None)
