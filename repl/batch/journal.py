@@ -81,7 +81,7 @@ def _flat(value: object, prefix: str = "") -> dict[str, object]:
         return {prefix: value}
     flat: dict[str, object] = {}
     for key, held in value.items():
-        flat |= _flat(held, f"{prefix} {key}".strip())
+        flat |= _flat(held, f"{prefix}.{key}" if prefix else key)
     return flat
 
 

@@ -121,9 +121,9 @@ async def test_the_seed_of_the_run_is_kept_where_none_is_asked_for(tmp_path: Pat
         ({"output": "text"}, "output was jsonl, now it is text"),
         (
             {"models": {"m": {"path": "p", "parameters": {"beam": 1}}}},
-            "models m parameters beam was 5, now it is 1",
+            "models.m.parameters.beam was 5, now it is 1",
         ),
-        ({"models": {}}, "models m path was p, now it is not set"),
+        ({"models": {}}, "models.m.path was p, now it is not set"),
     ],
 )
 async def test_other_settings_are_refused_and_named(
