@@ -1,11 +1,22 @@
 """What the backends have in common when something fails. Imports no library."""
 
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 from backends.base import BackendError
 
-_OUT_OF_MEMORY = ("out of memory", "bad_alloc", "can't allocate memory", "not enough memory")
+BROKEN = 70
+"""Exit status of a replica that cannot go on."""
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "bad_alloc",
+    "can't allocate memory",
+    "not enough memory",
+    "status_alloc_failed",
+)
 
 
 @contextmanager
@@ -28,6 +39,12 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _OUT_OF_MEMORY)
+
+
+def end(why: str) -> NoReturn:
+    """Leave this process at once: the coordinator shows the last words, starts anew, and asks again."""
+    print(why, file=sys.stderr, flush=True)
+    os._exit(BROKEN)
 
 
 def first_line(error: BaseException) -> str:

@@ -22,19 +22,18 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import count
 from multiprocessing.connection import Connection
-from typing import Any, NoReturn
+from typing import Any
 
 import msgspec
 import torch
 from torch import Tensor, distributed
 
 from backends.base import BackendError
+from backends.faults import end
 from backends.hf.state.causal import CausalRows, Snapshot
 from backends.hf.state.rows import Prompts
 from repl.messages import ModelSpec
 
-BROKEN = 70
-"""Exit status of a group that cannot go on."""
 PATIENCE = datetime.timedelta(minutes=30)
 """For the slowest rank to load its shard."""
 
@@ -261,12 +260,6 @@ class Ranks:
                 getattr(self._rows[number], name)(argument)
             case _:
                 raise ValueError(f"the leader asks for {name} {operation.arguments}")
-
-
-def end(why: str) -> NoReturn:
-    """Leave at once, with the followers; the coordinator shows the last words and starts anew."""
-    print(why, file=sys.stderr, flush=True)
-    os._exit(BROKEN)
 
 
 def _or_end(own: Callable[[Any], Any], argument: Any) -> Any:

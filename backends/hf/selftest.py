@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from backends.faults import is_out_of_memory
 from backends.hf.state.causal import CausalRows
 from backends.hf.state.rows import Rows
 
@@ -27,8 +28,8 @@ def passes(network: Any, make: Callable[[], Rows], together: bool) -> bool:
     """Whether rows made by ``make`` agree with ``generate``; ``together`` lets them share a batch."""
     try:
         return deviation(network, make, together) <= _tolerance(network)
-    except Exception:  # any failure at all means that this way is not for this model
-        return False
+    except Exception as error:
+        return _unfit(error)
 
 
 def divides(network: Any, make: Callable[[], CausalRows]) -> bool:
@@ -43,8 +44,8 @@ def divides(network: Any, make: Callable[[], CausalRows]) -> bool:
             resumed.restore(parts.snapshot(0).first(5))
             again = resumed.read(prompt[5:])
         return max(_distance(found, whole), _distance(again, whole)) <= _tolerance(network)
-    except Exception:
-        return False
+    except Exception as error:
+        return _unfit(error)
 
 
 def rewinds(network: Any, make: Callable[[], Rows]) -> bool:
@@ -60,8 +61,8 @@ def rewinds(network: Any, make: Callable[[], Rows]) -> bool:
             rows.crop(5)
             after = rows.feed(prompt[5:])
         return max(_distance(several[1:2], part), _distance(after[-1:], whole)) <= _tolerance(network)
-    except Exception:
-        return False
+    except Exception as error:
+        return _unfit(error)
 
 
 def agreement(network: Any, mine: Rows, theirs: Rows, size: int) -> Generator[None, None, bool]:
@@ -92,6 +93,13 @@ def deviation(network: Any, make: Callable[[], Rows], together: bool) -> float:
         run = _staggered if together else _apart
         found = run(make, prompts, [tokens for tokens, _ in expected])
     return max(_distance(a, b) for a, (_, b) in zip(found, expected, strict=True))
+
+
+def _unfit(error: Exception) -> bool:
+    """False: any failure at all means that this way is not for this model. Want of memory means nothing."""
+    if is_out_of_memory(error):
+        raise error
+    return False
 
 
 def _tolerance(network: Any) -> float:

@@ -143,7 +143,7 @@ def choose_dtype(spec: ModelSpec, config: Any, device: str) -> tuple[torch.dtype
         return DTYPES[spec.dtype], []
     if device == "cpu":
         chosen = torch.float32
-    elif stored == torch.float16 or not torch.cuda.is_bf16_supported():
+    elif stored == torch.float16 or not torch.cuda.is_bf16_supported(including_emulation=False):
         chosen = torch.float16
     else:
         chosen = torch.bfloat16

@@ -96,7 +96,9 @@ def test_a_checkpoint_in_half_precision_is_computed_in_float32_on_a_cpu(copy, lo
     ],
 )
 def test_dtype_for_a_gpu(stored, bf16, chosen, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: bf16)
+    monkeypatch.setattr(
+        torch.cuda, "is_bf16_supported", lambda including_emulation: bf16 or including_emulation
+    )
     config = transformers.GPT2Config(dtype=stored)
     spec = ModelSpec(name="tiny", backend="hf", path="x")
     assert loading.choose_dtype(spec, config, "cuda:0")[0] == chosen
@@ -227,7 +229,7 @@ def test_weights_that_are_not_all_there(load, copy):
     save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
     error = refused(load, copy)
     assert error.kind == "not_a_checkpoint" and "1 weights are not in the checkpoint" in error.message
-    assert gone.split(".")[-1] in error.detail
+    assert gone in error.message
 
 
 def test_no_tokenizer(load, copy):
