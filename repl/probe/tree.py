@@ -90,18 +90,18 @@ def _row(node: Node, parent: Node | None, lead: str, width: int) -> Row:
 
 def _edge(node: Node, parent: Node | None, width: int) -> list[Span]:
     name = cut(visible_line(node.model), max(8, width // 4))
-    model = Span(f"{name} ", "heading" if parent is None else "muted")
+    model = [Span(name, "heading" if parent is None else "muted"), Span(" ")]
     if node.position is not None:
         own = piece_text(node.edge) or _piece(node, node.position)
         other = f"{_piece(parent, node.position)} → " if parent is not None else ""
         of = f" of #{node.parent}" if parent is None and node.parent is not None else ""
         words = Span(f"{node.how}{of} @{node.position} {other}{own} ", "changed")
         same = parent is not None and parent.model == node.model
-        return [words] if same else [words, model]
+        return [words] if same else [words, *model]
     asked = visible_line(" ".join(node.prompt.split()))
     prompt = Span(f"> {cut(asked, min(40, max(8, width // 6)))} → ", "muted")
     how = [Span(f"{node.how} ", "changed")] if node.how not in ("", "turn") else []
-    return [*how, model, prompt]
+    return [*how, *model, prompt]
 
 
 def _piece(node: Node, at: int) -> str:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from repl.messages import Finished
 from repl.probe.figure import Figure, Row, Span
-from repl.session.frontend import Notice, Text
+from repl.session.frontend import Notice, Table, Text
+from repl.tui.views.outputs import table
 from tests.tui.support import Desk, line_with
 
 
@@ -124,3 +125,11 @@ async def test_a_slow_command_says_how_far_it_is_and_ends_by_ctrl_c() -> None:
         await desk.until(lambda: not desk.app.session.background.works)
         assert desk.pool.tickets[1].state == "stopped"
         await desk.until(lambda: any("/score was stopped" in row for row in desk.drawn()))
+
+
+def test_only_the_letters_of_a_column_s_name_are_styled() -> None:
+    made = table(Table("t", ("name", "pid"), (("a longer one", "32414"), ("b", "7"))))
+    assert [line.text if not line.lead else line.lead + line.text for line in made] == [
+        "name            pid", "a longer one  32414", "b                 7"
+    ]  # fmt: skip
+    assert [made[0].text[span.start : span.end] for span in made[0].spans] == ["name", "pid"]

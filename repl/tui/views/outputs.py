@@ -70,24 +70,35 @@ def table(output: Table) -> list[Line]:
         bool(rows) and all(_NUMBER.fullmatch(row[at]) or row[at] in ("", "-", "–") for row in rows)
         for at in range(len(columns))
     ]
-    lines = [_table_line(columns, widths, right, "heading")] if any(columns) else []
+    lines = [_headings(columns, widths, right)] if any(columns) else []
     for row in rows:
         lines += _table_lines(row, widths, right)
     lines += [Line(text, "muted") for note in output.notes for text in visible(note).split("\n")]
     return lines
 
 
+def _headings(names: list[str], widths: list[int], right: list[bool]) -> Line:
+    """The names of the columns, of which only the letters have the style of a heading."""
+    text, spans = "", []
+    for name, width, to_right in zip(names, widths, right, strict=True):
+        cell = _pad(name, width, to_right)
+        start = len(text) + len(cell) - len(cell.lstrip())
+        spans.append(Span(start, start + len(cell.strip()), "heading"))
+        text += cell + GAP
+    return Line(text.rstrip(), spans=spans)
+
+
 def _table_lines(cells: list[str], widths: list[int], right: list[bool]) -> list[Line]:
     """One line; two where the first of two columns holds more than fits."""
     if len(cells) == 2 and cell_len(cells[0]) > widths[0]:
         return [Line(cells[0]), Line(cells[1], "", " " * (widths[0] + len(GAP)))]
-    return [_table_line(cells, widths, right, "")]
+    return [_table_line(cells, widths, right)]
 
 
-def _table_line(cells: list[str], widths: list[int], right: list[bool], style: str) -> Line:
+def _table_line(cells: list[str], widths: list[int], right: list[bool]) -> Line:
     padded = [_pad(cell, width, to_right) for cell, width, to_right in zip(cells, widths, right, strict=True)]
     last = padded[-1] if right[-1:] == [True] else cells[-1] if cells else ""
-    return Line(last, style, "".join(cell + GAP for cell in padded[:-1]))
+    return Line(last, "", "".join(cell + GAP for cell in padded[:-1]))
 
 
 def _pad(cell: str, width: int, to_right: bool) -> str:
