@@ -86,7 +86,7 @@ def serve(channel: Channel, inbox: "queue.SimpleQueue[ToChild | None]", driver: 
                 report(driver.cancel(message.id))
             elif isinstance(message, Shutdown):
                 return
-            else:
+            elif not driver.busy:
                 break
         report(driver.step())
         if driver.capabilities is not told:

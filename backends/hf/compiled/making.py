@@ -31,7 +31,8 @@ class Compiling:
     def attend(self, wake: Callable[[], None]) -> None:
         """See ``Source``."""
         packed = []
-        for step in self._steps:
+        steps, self._steps = self._steps, []  # with those that turn out to be of no use goes their memory
+        for step in steps:
             try:
                 packed.append((step, packages.Package(step, self._threads)))
             except Exception as error:  # pickle's, of a network with something in it that cannot be told
@@ -69,8 +70,8 @@ class Capturing:
     how = "CUDA graphs"
 
     def __init__(self, steps: Sequence[Step]) -> None:
-        self._steps = sorted(steps, key=lambda step: step.rows)
-        self._left = self._steps.copy()
+        self._left = {step.rows: step for step in sorted(steps, key=lambda step: step.rows)}
+        self._sizes = list(self._left)
         self._pool: Any = None
 
     def attend(self, wake: Callable[[], None]) -> None:
@@ -79,14 +80,12 @@ class Capturing:
 
     def take(self, running: int) -> Candidate | None:
         """See ``Source``."""
-        if not self._left:
-            return None
-        step = self._left[-1]
+        wanted = max(self._left, default=0)
         if running:
-            step = next((one for one in self._steps if one.rows >= running), self._steps[-1])
-            if step not in self._left:
-                return None
-        self._left.remove(step)
+            wanted = next((size for size in self._sizes if size >= running), 0)
+        step = self._left.pop(wanted, None)
+        if step is None:
+            return None
         return Candidate(step, partial(self._captured, step), lambda: None)
 
     def _captured(self, step: Step) -> Callable[[], Tensor]:

@@ -21,13 +21,13 @@ from torch import Tensor
 from backends import cache
 from backends.base import BackendError
 from backends.hf.compiled import outline
-from backends.hf.compiled.child import CODE, CONSTANTS, DONE, Job
 from backends.hf.compiled.steps import Step
+from backends.hf.compiler import CODE, CONSTANTS, DONE, Job
 from repl.paths import cache_dir
 
 REVISION = 1
 """Of the way a step is compiled here; a new one leaves the old ones unused."""
-_COMPILER = (sys.executable, "-P", "-m", "backends.hf.compiled.child")
+_COMPILER = (sys.executable, "-P", "-m", "backends.hf.compiler")
 
 
 class Package:

@@ -91,7 +91,7 @@ class Warming:
         if self._trial is None:
             candidate = self._source.take(running)
             if candidate is None:
-                return False
+                return running > 0  # it may be another matter once nothing runs
             self._trial = self._tried(candidate)
         try:
             with torch.inference_mode():

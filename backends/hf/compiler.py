@@ -1,6 +1,6 @@
 """The process that compiles a step, so that the engine's own never waits for a compiler.
 
-Started by ``backends.hf.compiled.packages`` as ``python -m backends.hf.compiled.child``. It reads a ``Job``
+Started by ``backends.hf.compiled.packages`` as ``python -m backends.hf.compiler``. It reads a ``Job``
 from its standard input, which stays open as long as the replica lives, and says on its standard output that
 it is done, or why it failed. It leads a process group with the compilers it starts.
 """

@@ -1,0 +1,142 @@
+"""The process that compiles: it makes way, says why it failed, and never outlives the replica."""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from backends.hf.compiled import outline, packages, steps
+from backends.hf.compiled.buffer import Buffer
+
+CHILD = """
+import json, os, subprocess, sys, time
+from pathlib import Path
+from backends.hf import compiler as child
+
+def compile(job):
+    {body}
+
+child._compile = compile
+child.main()
+"""
+HANGS = """
+    compiler = subprocess.Popen(["sleep", "1000"])
+    told = [os.getpid(), compiler.pid, os.nice(0), Path("/proc/self/oom_score_adj").read_text().strip()]
+    Path(job.outline.decode()).write_text(json.dumps(told))  # a FIFO
+    compiler.wait()
+"""
+REPLICA = """
+import sys
+from pathlib import Path
+from backends.hf.compiled import packages
+packages._COMPILER = (sys.executable, "-c", sys.argv[1])
+packages.compile_into(Path(sys.argv[2]), sys.argv[3].encode(), 1)
+"""
+
+
+def child(monkeypatch, body):
+    monkeypatch.setattr(packages, "_COMPILER", (sys.executable, "-c", CHILD.format(body=body)))
+
+
+def ends(descriptors):
+    """Wait for the end of processes: a descriptor of one that has ended can be read."""
+    for descriptor in descriptors:
+        assert select.select([descriptor], [], [], 20)[0], "a process goes on"
+        os.close(descriptor)
+
+
+@pytest.fixture
+def fifo(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    return tmp_path / "fifo"
+
+
+def test_it_ends_with_the_replica_and_its_compilers_with_it(fifo, tmp_path):
+    script = CHILD.format(body=HANGS)
+    with subprocess.Popen([sys.executable, "-c", REPLICA, script, tmp_path / "made", fifo]) as replica:
+        process, compiler, nice, first_to_go = json.loads(fifo.read_text())
+        assert (nice, first_to_go) == (19, "1000")
+        watched = [os.pidfd_open(pid) for pid in (process, compiler)]
+        replica.kill()
+        ends(watched)
+
+
+def test_its_compilers_end_with_it_and_the_replica_is_told(fifo, tmp_path, monkeypatch):
+    child(monkeypatch, HANGS)
+    said = []
+
+    def compile_it():
+        with pytest.raises(RuntimeError) as caught:
+            packages.compile_into(tmp_path / "made", str(fifo).encode(), 1)
+        said.append(str(caught.value))
+
+    waiting = threading.Thread(target=compile_it)
+    waiting.start()
+    process, compiler, *_ = json.loads(fifo.read_text())
+    watched = [os.pidfd_open(compiler)]
+    os.kill(process, signal.SIGKILL)
+    ends(watched)
+    waiting.join(20)
+    assert said == ["the process that compiles was ended"]
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("raise ValueError('no compiler at all')", "no compiler at all"),
+        ("raise MemoryError", "MemoryError"),
+        ("sys.exit('gone')", "gone"),
+        ("print('done', flush=True); os._exit(0)", "the process that compiles was ended"),
+    ],
+)
+def test_why_it_failed_is_said(body, said, tmp_path, monkeypatch):
+    child(monkeypatch, body)
+    with pytest.raises(RuntimeError, match=f"^{said}$"):
+        packages.compile_into(tmp_path / "made", b"", 1)
+
+
+def test_it_finds_modules_where_the_replica_does(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path, "/where/networks/are"])
+    child(monkeypatch, "assert sys.path == job.modules and '/where/networks/are' in sys.path")
+    packages.compile_into(tmp_path / "made", b"", 1)
+
+
+class TestOutlines:
+    def test_a_network_is_told_without_its_numbers(self, network):
+        model = network("gpt2")  # whose first and last matrix are one
+        step = steps.Step(steps.Pass(model, 32), Buffer(model, 2, 32), 2)
+        dump = outline.dumped(step)
+        assert len(dump) < 40_000 < sum(weight.nbytes for weight in model.parameters())
+        told = outline.loaded(dump)
+        mine = told.eager.network
+        assert mine.get_input_embeddings().weight is mine.get_output_embeddings().weight
+        for (name, a), (same, b) in zip(
+            told.eager.named_parameters(), step.eager.named_parameters(), strict=True
+        ):
+            assert (name, a.shape, a.stride(), a.dtype) == (same, b.shape, b.stride(), b.dtype)
+        assert told.inputs[0].tolist() == [[0], [0]]
+
+    def test_models_of_one_make_share_what_is_compiled_and_others_do_not(self, network, monkeypatch):
+        def name(kind, rows=1, length=32, threads=1):
+            model = network(kind)
+            step = steps.Step(steps.Pass(model, length), Buffer(model, rows, length), rows)
+            return packages._name(step, threads)
+
+        first = name("llama")
+        with torch.no_grad():
+            for weight in network("llama").parameters():
+                weight.mul_(1.5)
+        assert name("llama") == first
+        others = [name("qwen3"), name("llama", rows=2), name("llama", length=33), name("llama", threads=2)]
+        monkeypatch.setattr(network("llama").config, "rms_norm_eps", 0.5)
+        others.append(name("llama"))
+        monkeypatch.setattr(packages, "_processor", lambda: "another")
+        others.append(name("llama"))
+        assert len({first, *others}) == 7
