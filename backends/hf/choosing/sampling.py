@@ -6,7 +6,7 @@ top-k, top-p or min-p waits a second time, to see whether few candidates suffice
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -95,13 +95,12 @@ def choose(logits: Tensor, rows: Sequence[Draws]) -> tuple[Tensor, list[Choice]]
         scores, tokens, processed = _draw(logits, left, rows)
     total = left if taken is None else torch.logaddexp(left, taken)
     raw = logits.gather(1, tokens[:, None])[:, 0] - total
-    columns = [tokens, raw, scores, total, processed]
-    figures = torch.stack([column.double() for column in columns], dim=1)
     asked = [i for i, row in enumerate(rows) if row.alternatives]
     more = examine(logits, total, tokens, asked, max((rows[i].alternatives for i in asked), default=0))
+    figures = _on_host(tokens, raw, scores, total, processed)
     choices = [
-        Choice(int(token), raw_lp, proc_lp, mass - mass == 0, left != _NOTHING, *more.get(i, ()))
-        for i, (token, raw_lp, proc_lp, mass, left) in enumerate(figures.tolist())
+        Choice(token, raw_lp, proc_lp, mass - mass == 0, left != _NOTHING, *more.get(i, ()))
+        for i, (token, raw_lp, proc_lp, mass, left) in enumerate(zip(*figures, strict=True))
     ]
     for i, row in enumerate(rows):
         if row.whole:
@@ -194,20 +193,29 @@ def examine(
     best, ids = greatest.topk(logits, count)
     chosen = logits.gather(1, tokens[:, None])
     rank = (best > chosen).sum(-1)
-    # Counting takes a CPU as long as all the rest; a GPU would wait longer to learn where it must be done.
-    if logits.is_cuda:
+    if logits.device.type != "cpu":
         rank = (logits > chosen).sum(-1)
-    elif len(below := (rank == count).nonzero()[:, 0]):
-        rank[below] = (logits[below] > chosen[below]).sum(-1)
     # H = -sum p (x - total) = total - sum p x, where tokens at -inf have p = 0 and make it 0 * -inf.
     entropy = total - (logits - total[:, None]).exp_().mul_(logits).nansum(-1)
-    columns = [rank[:, None], entropy[:, None], best - total[:, None], ids]
-    table = torch.cat([column.double() for column in columns], dim=1).cpu()
-    tokens_told, figures = table[:, 2 + count :].long().tolist(), table[:, : 2 + count].tolist()
-    return {
-        i: (int(place), nats, tuple(zip(best_tokens, best_lps, strict=True)))
-        for i, best_tokens, (place, nats, *best_lps) in zip(asked, tokens_told, figures, strict=True)
-    }
+    places, nats, best_tokens, best_lps = _on_host(rank, entropy, ids, best - total[:, None])
+    # Counting takes a CPU as long as all the rest; a GPU would wait longer to learn where it must be done.
+    if logits.device.type == "cpu" and (below := [i for i, place in enumerate(places) if place == count]):
+        for i, place in zip(below, (logits[below] > chosen[below]).sum(-1).tolist(), strict=True):
+            places[i] = place
+    tops = [tuple(zip(*best, strict=True)) for best in zip(best_tokens, best_lps, strict=True)]
+    return dict(zip(asked, zip(places, nats, tops, strict=True), strict=True))
+
+
+def _on_host(*columns: Tensor) -> list[list[Any]]:
+    """Figures of the rows, each ``[rows]`` or ``[rows, several]``, as lists; the host waits once for all."""
+    if columns[0].device.type == "cpu":
+        return [column.tolist() for column in columns]
+    wide = [column.double().reshape(len(column), -1) for column in columns]
+    parts = torch.cat(wide, dim=1).cpu().split([part.shape[1] for part in wide], dim=1)
+    return [
+        part.reshape(column.shape).to(column.dtype).tolist()
+        for part, column in zip(parts, columns, strict=True)
+    ]
 
 
 def _draw(logits: Tensor, total: Tensor, rows: Sequence[Draws]) -> tuple[Tensor, Tensor, Tensor]:

@@ -153,9 +153,7 @@ class CausalRows:
     def restore(self, snapshot: Snapshot) -> None:
         """Begin with one row that holds what ``snapshot`` does."""
         for at, keys, values in snapshot.layers:
-            self._cache.update(keys[:, :, :0], values[:, :, :0], at)
-            # Nothing changes them in place, so that they need no copy.
-            self._cache.layers[at].keys, self._cache.layers[at].values = keys, values
+            self._cache.put(keys, values, at)
         self._pads = [0]
         self.length = snapshot.length
 

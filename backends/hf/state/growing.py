@@ -34,6 +34,15 @@ class GrowingCache(DynamicCache):  # type: ignore[misc]
         super().__init__()
         self.layer_class_to_replicate = partial(GrowingLayer, room)
 
+    def put(self, keys: Tensor, values: Tensor, at: int) -> None:
+        """Have layer ``at`` hold these, which are not written to."""
+        while len(self.layers) <= at:
+            self.layers.append(self.layer_class_to_replicate())
+        layer = self.layers[at]
+        layer.lazy_initialization(keys, values)
+        layer.keys, layer.values = keys, values
+        layer.keep()
+
     def keep(self) -> None:
         """What is held now belongs to others too: from now on it is not written to."""
         for layer in self.layers:

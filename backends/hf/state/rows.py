@@ -9,12 +9,15 @@ take in rows of other lengths while it runs, which is what lets requests come an
 import inspect
 from collections.abc import Sequence
 from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
 from torch import Tensor
 
 from backends import upload
 
 Prompts = Sequence[Sequence[int]]
+
+_accepted: WeakKeyDictionary[Any, frozenset[str]] = WeakKeyDictionary()
 
 
 class Rows(Protocol):
@@ -49,7 +52,10 @@ class Rows(Protocol):
 
 def accepted(network: Any) -> frozenset[str]:
     """Names of the arguments the network's ``forward`` takes."""
-    return frozenset(inspect.signature(network.forward).parameters)
+    names = _accepted.get(network)
+    if names is None:  # to look takes as long as many a step of a small model
+        names = _accepted[network] = frozenset(inspect.signature(network.forward).parameters)
+    return names
 
 
 def ready_made(cache: Any, masked: bool) -> None:
