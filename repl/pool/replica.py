@@ -18,7 +18,7 @@ from repl.pool.process import Launcher, Process
 from repl.pool.running import Running
 from repl.pool.ticket import Ticket
 from repl.pool.transport import FrameProtocol
-from repl.pool.vitals import Vitals, obituary
+from repl.pool.vitals import Vitals, obituary, seen_from_outside
 from repl.pool.wire import Cancel, Changed, FromChild, Heartbeat, Load, LoadFailed, Loading, Ready, Shutdown
 
 ABOUT_PROCESS = (Heartbeat, Loading, Ready, LoadFailed, Changed)
@@ -54,6 +54,8 @@ class Replica:
         """Why we are ending the process ourselves, when we are, or why it ended itself."""
         self._unloadable = False
         """It said so itself."""
+        self._ended_early = ""
+        """Why the process was gone before its start was complete."""
         self._served = False
         """It was ready once: what it needs is there, but for memory that others may have taken."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -131,6 +133,7 @@ class Replica:
     async def _start(self) -> None:
         self._set("starting", "starting the process")
         self.capabilities, self.error, self._verdict, self._unloadable = None, None, None, False
+        self._ended_early = ""
         self._vitals = Vitals(self._running.tokens)
         try:
             self._process = await self._launch(self.plan, lambda: FrameProtocol(self))
@@ -145,6 +148,8 @@ class Replica:
         device = "cuda:0" if plan.device.startswith("cuda") else "cpu"
         order = Load(model=plan.model, device=device, threads=plan.threads, cores=plan.cores)
         self._process.connection.send(order)
+        if self._ended_early:
+            self.disconnected(self._ended_early)
 
     def received(self, messages: Sequence[FromChild]) -> None:
         """All that one engine step, or the load, produced.
@@ -180,11 +185,13 @@ class Replica:
             self._loading = message.fraction
             self._set("loading", message.stage)
         elif isinstance(message, LoadFailed):
-            self._verdict = message.error
+            self._unloadable = message.error.kind != "out_of_memory" or not self._served
+            self._verdict = seen_from_outside(message.error, self.plan.device)
         elif isinstance(message, Changed):
             self.capabilities = message.capabilities
             self._keeper.changed(self)
         else:
+            self._served = True
             self.capabilities = message.capabilities
             self._running.slots = message.capabilities.slots
             self._loading = None
@@ -217,6 +224,7 @@ class Replica:
             return
         process, self._process = self._process, None
         if process is None:
+            self._ended_early = reason
             return
         process.kill()
         self._metrics.replica_deaths += self._verdict is None or self._verdict.kind == "hung"

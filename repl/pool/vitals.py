@@ -1,7 +1,10 @@
 """Signs of life of a replica process, and what is said of one that died."""
 
+import re
 import signal
 import time
+
+import msgspec
 
 from repl.messages import Error
 from repl.pool.plan import Limits
@@ -67,3 +70,11 @@ def obituary(name: str, code: int | None, reason: str, last_words: list[str]) ->
         hint="/retry asks again; /replicas shows its state",
         detail="\n".join(last_words[-12:]),
     )
+
+
+def seen_from_outside(error: Error, device: str) -> Error:
+    """With the number that the user knows a GPU by: to its process every one is the first."""
+    if not device.startswith("cuda") or "+" in device:
+        return error
+    message, hint = (re.sub(r"\bcuda:0\b", device, text) for text in (error.message, error.hint))
+    return msgspec.structs.replace(error, message=message, hint=hint)
