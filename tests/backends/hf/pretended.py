@@ -75,6 +75,8 @@ class Card(TorchDispatchMode):
     def __init__(self):
         super().__init__()
         self.waits = Counter()
+        self.graph = None
+        """Records what is done; see ``pretended_graphs``."""
         self._pinned = WeakValueDictionary()
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
@@ -99,9 +101,10 @@ class Card(TorchDispatchMode):
             self._copy(args[1], here, args[2] if len(args) > 2 else kwargs.get("non_blocking", False))
         elif ours:
             self._check(function, args, tensors)
-        found = _computed(
-            function, _each(_inside, args), {name: _each(_inside, kwargs[name]) for name in kwargs}
-        )
+        inner = _each(_inside, args), {name: _each(_inside, value) for name, value in kwargs.items()}
+        found = _computed(function, *inner)
+        if here and self.graph is not None:
+            self.graph.record(function, *inner, found)
         if not here or function in (aten._local_scalar_dense.default, aten.equal.default):
             return found
         known = {id(one.inside): one for one in ours}
@@ -123,7 +126,13 @@ class Card(TorchDispatchMode):
             raise RuntimeError(f"{function}: expected all tensors to be on the same device: {shapes}")
         elif function is aten.where.self:
             waits += ["a number of the host"] * len(strangers)
-        self.waits.update(waits)
+        for wait in waits:
+            self._wait(wait)
+
+    def _wait(self, what):
+        if self.graph is not None:
+            raise RuntimeError(f"CUDA error: operation not permitted when stream is capturing: {what}")
+        self.waits[what] += 1
 
     def _pin(self, source):
         assert not isinstance(source, Held), "only memory of the host can be pinned"
@@ -136,9 +145,9 @@ class Card(TorchDispatchMode):
 
     def _copy(self, source, to_card, non_blocking):
         if isinstance(source, Held) and not to_card:
-            self.waits["a copy to the host"] += 1
+            self._wait("a copy to the host")
         elif not isinstance(source, Held) and to_card and not (non_blocking and self._is_pinned(source)):
-            self.waits["a copy to the card"] += 1
+            self._wait("a copy to the card")
 
 
 @cache

@@ -1,0 +1,78 @@
+"""CUDA graphs of the pretended GPU: a replay does again what was recorded, to the same tensors, and no more.
+
+Whatever Python decided while it was recorded stays as it was. To wait for the device meanwhile is refused, as
+CUDA does.
+"""
+
+from contextlib import ExitStack, contextmanager, nullcontext
+from functools import partial
+from unittest import mock
+
+import torch
+
+
+class Graph:
+    """In the place of ``torch.cuda.CUDAGraph``."""
+
+    replays = 0
+    """Of all graphs together."""
+
+    def __init__(self):
+        self._done = []
+
+    def record(self, function, args, kwargs, found):
+        """``found`` is what ``function`` made of tensors of the card, and where a replay writes it."""
+        self._done.append((function, args, kwargs, found))
+
+    def replay(self):
+        Graph.replays += 1
+        for function, args, kwargs, found in self._done:
+            if function.is_view:
+                continue
+            again = function(*args, **kwargs)
+            if not function._schema.is_mutable:
+                for place, value in zip(_tensors(found), _tensors(again), strict=True):
+                    place.copy_(value)
+
+
+class Stream:
+    """In the place of ``torch.cuda.Stream``."""
+
+    def __init__(self, device=None):
+        pass
+
+    def wait_stream(self, other):
+        assert isinstance(other, Stream)
+
+
+@contextmanager
+def _recording(card, graph, pool):
+    assert pool == "pool" and card.graph is None
+    card.graph = graph
+    try:
+        yield
+    finally:
+        card.graph = None
+
+
+@contextmanager
+def graphs(card):
+    """Pretend that ``card`` has them."""
+    with ExitStack() as stack:
+        for name, value in {
+            "CUDAGraph": Graph,
+            "graph": partial(_recording, card),
+            "graph_pool_handle": lambda: "pool",
+            "Stream": Stream,
+            "current_stream": Stream,
+            "stream": lambda stream: nullcontext(),
+            "device": lambda device: nullcontext(),
+        }.items():
+            stack.enter_context(mock.patch.object(torch.cuda, name, value))
+        yield
+
+
+def _tensors(found):
+    if isinstance(found, torch.Tensor):
+        return [found]
+    return [one for one in found if isinstance(one, torch.Tensor)] if isinstance(found, tuple | list) else []

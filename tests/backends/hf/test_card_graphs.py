@@ -1,0 +1,114 @@
+"""Compiled steps on a pretended GPU: recorded once, done again for whoever comes, with the answers of the CPU."""
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from backends.hf import HuggingFace
+from repl.messages import Finished, ModelSpec
+from tests.backends.hf import pretended
+from tests.backends.hf.pretended_graphs import Graph, graphs
+from tests.backends.hf.support import REPETITIVE, alike, prepared, request, run
+
+KINDS = ["gpt2", "opt", "gpt-neox", "llama", "qwen3", "phi3", "qwen3-moe", "deepseek-mla"]
+PROMPTS = ["the cat", "a model reads a prompt and writes", "that was that", "hat"]
+READY = "steps are CUDA graphs for batches of 1, 2, 3, up to 128 tokens; all else is eager"
+
+
+@pytest.fixture
+def card():
+    with pretended.card() as card, graphs(card):
+        yield card
+
+
+def loaded(checkpoint, kind, **options):
+    path, options = str(checkpoint(kind)), {"engine": "compiled", "static_tokens": 128} | options
+    spec = ModelSpec(name="tiny", backend="hf", path=path, dtype="float32", slots=3, options=options)
+    return HuggingFace.load(spec, "cuda:0", 1, lambda stage, fraction: None)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_is_recorded_and_answers_as_on_the_cpu(kind, card, checkpoint, engine):
+    made = prepared(loaded(checkpoint, kind))
+    assert made.capabilities.notes == (READY,)
+    asked = [request(i, prompt, max_new=5 + 4 * i) for i, prompt in enumerate(PROMPTS)]
+    before = Graph.replays
+    found = run(made, *asked, gap=2)
+    assert Graph.replays > before + 10
+    for mine, theirs in zip(found, run(engine(kind), *asked, gap=2), strict=True):
+        alike(mine, theirs)
+
+
+@pytest.fixture(scope="module")
+def llama(checkpoint):
+    with pretended.card() as card, graphs(card):
+        return prepared(loaded(checkpoint, "llama"))
+
+
+def test_the_host_waits_once_a_step_with_them_too(card, llama):
+    for i, prompt in enumerate(PROMPTS[:3]):
+        llama.admit(request(i, prompt, temperature=0.9, seed=2))
+    for _ in range(3):
+        llama.step()
+    over = False
+    while not over:
+        replays = Graph.replays
+        card.waits.clear()
+        over = any(isinstance(event, Finished) for event in llama.step())
+        assert card.waits == {"a copy to the host": 1} and Graph.replays == replays + 1
+    while llama.step():
+        pass
+
+
+def test_samples_beams_and_texts_beyond_the_buffer(card, llama, engine):
+    asked = [
+        request(1, n=3, temperature=0.8, seed=4),
+        request(2, beam=2),
+        request(3, REPETITIVE, max_new=80),
+        request(4, task="score", target=" sat on the mat"),
+        request(5, lane="exact"),
+    ]
+    for mine, theirs in zip(run(llama, *asked), run(engine("llama"), *asked), strict=True):
+        alike(mine, theirs)
+
+
+def test_requests_are_served_while_steps_are_recorded(card, checkpoint, engine):
+    made = loaded(checkpoint, "llama")
+    made.attend(lambda: None)
+    asked = [request(i, prompt, max_new=20) for i, prompt in enumerate(PROMPTS[:3])]
+    before = Graph.replays
+    for mine, theirs in zip(run(made, *asked, gap=3), run(engine("llama"), *asked, gap=3), strict=True):
+        alike(mine, theirs)
+    assert Graph.replays > before
+    assert prepared(made).capabilities.notes == (READY,)
+
+
+def test_a_network_that_asks_the_device_stays_eager(card, checkpoint, engine, monkeypatch):
+    from transformers.models.llama import modeling_llama
+
+    inner = modeling_llama.LlamaMLP.forward
+
+    def asking(self, hidden):
+        assert not hidden.isnan().any()
+        return inner(self, hidden)
+
+    monkeypatch.setattr(modeling_llama.LlamaMLP, "forward", asking)
+    made = prepared(loaded(checkpoint, "llama"))
+    (note,) = made.capabilities.notes
+    assert note.startswith("steps for batches of 1, 2, 3 stay eager: CUDA error: operation not permitted")
+    alike(run(made, request(1))[0], run(engine("llama"), request(1))[0])
+
+
+def test_a_network_that_counts_its_passes_is_not_trusted_to_a_graph(card, checkpoint, monkeypatch):
+    from transformers.models.llama import modeling_llama
+
+    inner = modeling_llama.LlamaMLP.forward
+    passes = []
+
+    def counting(self, hidden):
+        passes.append(self)
+        return inner(self, hidden) * (1 + len(passes) % 4)
+
+    made = loaded(checkpoint, "llama")
+    monkeypatch.setattr(modeling_llama.LlamaMLP, "forward", counting)
+    assert "differ from eager ones" in prepared(made).capabilities.notes[-1]
