@@ -147,10 +147,10 @@ class Call:
         """Number of sequences."""
         return len(self._rows)
 
-    # -- for those who watch -----------------------------------------------------------------------------
+    # -- for those who watch: see ``Watched`` ------------------------------------------------------------
 
     def row(self, result: Any) -> tuple[Member, Row, int]:
-        """The sequence of a token, whose it is, and the token's index in the answer."""
+        """Whose sequence a token is of, the sequence, and the token's index in the answer."""
         member, row = self._rows[result.batch_id]
         # A decoder is given what is known as its prompt, the others say it again, after what they start with.
         again = result.step - max(0, len(row.asked.start) - 1)

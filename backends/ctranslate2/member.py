@@ -177,7 +177,8 @@ class Member:
             events += self._shown_to_its_end(rows[0])
         self.dropped = True
         several = self.request.params.n if self.plan.beam > 1 else len(rows)
-        return [*events, finished(self, rows[:several])]
+        told = finished(rows[:several], self.reader, batch=self.batch, padded=self.padded)
+        return [*events, told]
 
     def _shown_to_its_end(self, row: Row) -> list[Event]:
         path = row.tokens[:-1] if row.charged else row.tokens

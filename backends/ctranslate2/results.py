@@ -1,7 +1,6 @@
 """A complete request as the messages of ``repl.messages``."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,14 +9,12 @@ from backends.ctranslate2.rows import Row
 from backends.stops import cut
 from repl.messages import Finished, FinishReason, Hypothesis
 
-if TYPE_CHECKING:
-    from backends.ctranslate2.member import Member
 
-
-def finished(member: "Member", rows: Sequence[Row]) -> Finished:
+def finished(rows: Sequence[Row], reader: Reader, *, batch: int, padded: int) -> Finished:
     """The last event; ``rows`` are the answers, the one that is shown first."""
-    request, best = member.request, rows[0]
-    text, stopped = cut(member.asked.codec.text(best.shown), request.params.stop)
+    best = rows[0]
+    request = best.request
+    text, stopped = cut(best.asked.codec.text(best.shown), request.params.stop)
     reason: FinishReason = "stop" if stopped else best.reason or "length"
     scored = request.task == "score"
     told = () if scored and not request.attention else rows
@@ -25,9 +22,9 @@ def finished(member: "Member", rows: Sequence[Row]) -> Finished:
         id=request.id,
         reason="done" if scored else reason,
         text=text,
-        hypotheses=tuple(_hypothesis(row, member.reader) for row in told),
-        batch=max(1, member.batch),
-        padded=member.padded,
+        hypotheses=tuple(_hypothesis(row, reader) for row in told),
+        batch=max(1, batch),
+        padded=padded,
     )
 
 

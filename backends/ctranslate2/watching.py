@@ -3,22 +3,49 @@
 An exception cannot pass through the library, so it is kept, and everything stops.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
+from backends.ctranslate2.asked import Reader
 from backends.ctranslate2.library import as_array
+from backends.ctranslate2.member import Member
+from backends.ctranslate2.rows import Row
 from backends.ctranslate2.tokens import Token
 from backends.fairseq.errors import not_a_number
 
-if TYPE_CHECKING:
-    from backends.ctranslate2.calls import Call
+
+class Watched(Protocol):
+    """What a call lets those do who watch it."""
+
+    reader: Reader
+
+    @property
+    def size(self) -> int:
+        """Number of sequences."""
+        ...
+
+    def row(self, result: Any) -> tuple[Member, Row, int]:
+        """Whose sequence a token is of, the sequence, and the token's index in the answer."""
+        ...
+
+    def choose(self, member: Member, row: Row, logits: Any) -> Token | None:
+        """Let ``row`` go on with what its logits say; None where it cannot."""
+        ...
+
+    def push(self, member: Member, row: Row, token: Token) -> None:
+        """A token is said."""
+        ...
+
+    def fail(self, member: Member, error: Exception) -> None:
+        """A request cannot be gone on with; the others do not notice."""
+        ...
 
 
 class Watcher:
     """See ``library.Watch``."""
 
-    def __init__(self, call: "Call") -> None:
+    def __init__(self, call: Watched) -> None:
         self.error: Exception | None = None
-        self._call: Call | None = call
+        self._call: Watched | None = call
 
     def part(self) -> None:
         """Let go of the call: the library's thread holds this last, which must not mean a model."""
@@ -32,14 +59,14 @@ class Watcher:
             self.error = error
             return True
 
-    def _stops(self, call: "Call", result: Any) -> bool:
+    def _stops(self, call: Watched, result: Any) -> bool:
         raise NotImplementedError
 
 
 class Stream(Watcher):
     """Takes the tokens of the plain greedy search."""
 
-    def _stops(self, call: "Call", result: Any) -> bool:
+    def _stops(self, call: Watched, result: Any) -> bool:
         member, row, index = call.row(result)
         if member.dropped or member.careful:
             return True
@@ -63,7 +90,7 @@ class Guide(Watcher):
     The logits of a step come with the first sequence that goes on in it, a row for each in their order.
     """
 
-    def __init__(self, call: "Call") -> None:
+    def __init__(self, call: Watched) -> None:
         super().__init__(call)
         self._step, self._place = -1, 0
         self._view: Any = None
@@ -71,7 +98,7 @@ class Guide(Watcher):
         self._going = call.size
         self._waiting = 0
 
-    def _stops(self, call: "Call", result: Any) -> bool:
+    def _stops(self, call: Watched, result: Any) -> bool:
         if result.step != self._step:
             self._step, self._place, self._view, self._logits = result.step, 0, result.logits, None
         place, self._place = self._place, self._place + 1
