@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 from textual.geometry import Size
 
@@ -14,8 +14,10 @@ from repl.tui.words import named, settings, work_words
 if TYPE_CHECKING:
     from textual.timer import Timer
 
+    from repl.config import Config
     from repl.devices import GpuReading
-    from repl.tui.app import ReplApp
+    from repl.session.session import Session
+    from repl.tui.views.panes import Panes
 
 REMARK_SECONDS = 6.0
 LOW = 12
@@ -28,10 +30,35 @@ TALL = 20
 """From this many rows on, the replicas may take two."""
 
 
+class FramedApp(Protocol):
+    """What the frame needs of the app that it stands round."""
+
+    config: Config
+    panes: Panes
+
+    @property
+    def size(self) -> Size:
+        """Of the screen."""
+        ...
+
+    @property
+    def session(self) -> Session | None:
+        """None until it is open."""
+        ...
+
+    def pool_changed(self) -> None:
+        """Something about the replicas changed."""
+        ...
+
+    def set_timer(self, delay: float, callback: Callable[[], None]) -> Timer:
+        """Call ``callback`` in ``delay`` seconds."""
+        ...
+
+
 class Frame:
     """Makes the bars' words from the state of the app and its session."""
 
-    def __init__(self, app: ReplApp) -> None:
+    def __init__(self, app: FramedApp) -> None:
         self._app = app
         self._size = app.size
         self.readings: dict[str, GpuReading] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from rich.cells import cell_len
 
@@ -12,13 +12,21 @@ from repl.tui.tokens.parting import Cell, Parting, profile, strip, words
 
 if TYPE_CHECKING:
     from repl.session.exchange import Exchange
-    from repl.tui.app import ReplApp
+    from repl.tui.clock import FrameClock
+    from repl.tui.views.panes import Panes
+
+
+class ComparingApp(Protocol):
+    """What it needs of the app."""
+
+    clock: FrameClock
+    panes: Panes
 
 
 class Comparing:
     """Belongs to the app; drawn with the frame clock, like everything that answers change."""
 
-    def __init__(self, app: ReplApp) -> None:
+    def __init__(self, app: ComparingApp) -> None:
         self._app = app
         self._lines: dict[int, dict[str, Exchange]] = {}
         """By line, then by model, the answers that stand beside each other."""

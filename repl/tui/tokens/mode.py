@@ -3,27 +3,59 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Protocol, get_args
 
 from repl.probe.heatmap import LEGEND
 from repl.tui.tokens.layer import Heat
 from repl.tui.tokens.strip import TokenStrip
 
 if TYPE_CHECKING:
+    from textual.geometry import Size
+
+    from repl.config import Config
+    from repl.session.frontend import FrontEnd
     from repl.session.session import Session
-    from repl.tui.app import ReplApp
+    from repl.tui.frame import Frame
     from repl.tui.tokens.cursor import TokenCursor
     from repl.tui.tokens.view import TokenView
+    from repl.tui.views.panes import Panes
 
 ALTERNATIVES = 10
 """How many are asked for where an answer was kept without."""
 HEATS: tuple[Heat, ...] = get_args(Heat)
 
 
+class TokensApp(Protocol):
+    """What walking tokens needs of the app."""
+
+    config: Config
+    panes: Panes
+    frame: Frame
+
+    @property
+    def size(self) -> Size:
+        """Of the screen."""
+        ...
+
+    @property
+    def session(self) -> Session | None:
+        """None until it is open."""
+        ...
+
+    @property
+    def front_end(self) -> FrontEnd:
+        """Where commands show their outcome."""
+        ...
+
+    def prefill(self, text: str) -> None:
+        """Put ``text`` into the prompt."""
+        ...
+
+
 class TokenMode:
     """Belongs to the app."""
 
-    def __init__(self, app: ReplApp) -> None:
+    def __init__(self, app: TokensApp) -> None:
         self._app = app
         self.strip = TokenStrip()
 
