@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-import torch
-
 from backends.base import BackendError
-from backends.faults import end, first_line, is_out_of_memory
+from backends.cuda import end_if_lost
+from backends.faults import first_line, is_out_of_memory
 from repl.messages import Error
 
 
@@ -70,23 +69,10 @@ def while_generating(error: Exception, rows: int, length: int) -> Error:
             hint="lower max_new, n, beam or the model's slots, or shorten the prompt",
             detail=str(error),
         )
-    _end_if_lost()
+    end_if_lost()
     return Error(
         kind="internal",
         message=f"the model failed: {type(error).__name__}: {first_line(error)}",
         hint="/retry tries once more; if it happens again, /restart loads the replica anew",
         detail=str(error),
     )
-
-
-def _end_if_lost() -> None:
-    """End the process if its GPU is of no use to it any more.
-
-    After some faults, a bad address or an error of its memory, CUDA refuses a process whatever it asks.
-    """
-    if not torch.cuda.is_initialized():
-        return
-    try:
-        torch.cuda.synchronize()
-    except RuntimeError as error:
-        end(f"the GPU does nothing more for this process: {first_line(error)}")

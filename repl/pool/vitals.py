@@ -6,6 +6,7 @@ import time
 
 import msgspec
 
+from backends.faults import BROKEN
 from repl.messages import Error
 from repl.pool.plan import Limits
 from repl.pool.wire import Heartbeat
@@ -57,6 +58,8 @@ def obituary(name: str, code: int | None, reason: str, last_words: list[str]) ->
     """Why a process ended: its exit status (negative: a signal), and the last it wrote."""
     if code is None:
         how = reason
+    elif code == BROKEN and last_words:
+        how = f"gave up: {last_words[-1]}"
     elif code < 0:
         ended_by = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
         how = f"was ended by {ended_by}"

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from backends.faults import BROKEN
 from repl.messages import Failed, ModelSpec
 from repl.pool import Coordinator, Limits, ReplicaPlan
 from repl.pool.local import environment
+from repl.pool.vitals import obituary
 from tests.nvml import Install
 from tests.pool.conftest import ask, plans
 
@@ -97,3 +99,13 @@ def test_a_child_counts_gpus_as_the_plan_does(gpus: Install, monkeypatch: pytest
 def test_a_child_gets_its_partition_by_name(gpus: Install) -> None:
     gpus("GPU-a", "GPU-b").partitions = {"GPU-a": ["MIG-x", "MIG-y"]}
     assert [env(f"cuda:{n}")["CUDA_VISIBLE_DEVICES"] for n in range(3)] == ["MIG-x", "MIG-y", "GPU-b"]
+
+
+def test_the_last_words_of_a_process_that_gave_up_are_the_reason() -> None:
+    error = obituary(
+        "m/0", BROKEN, "the process ended", ["loading", "the GPU does nothing more: bad address"]
+    )
+    assert error.message == "replica m/0 gave up: the GPU is lost: bad address"
+    assert obituary("m/0", BROKEN, "the process ended", []).message == (
+        "replica m/0 ended with status 70 (the process ended)"
+    )
