@@ -7,16 +7,24 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
+SMALL = 16
+"""Most numbers of a tensor that a compiler may look at: those of up to eight it writes into the code."""
+
+
+def looked_at(tensor: Tensor) -> Any:
+    """The numbers of a tensor that is small enough, on which what is compiled may depend; None for others."""
+    return tensor.tolist() if tensor.numel() <= SMALL else None
+
 
 def dumped(thing: Any) -> bytes:
-    """``thing``, with the shapes of its tensors in their place; raises whatever cannot be written down."""
+    """``thing``, its tensors but for small ones without numbers; raises whatever cannot be written down."""
     stream = io.BytesIO()
     _Outliner(stream).dump(thing)
     return stream.getvalue()
 
 
 def loaded(dump: bytes) -> Any:
-    """What a process dumped that is trusted; its tensors hold anything, and take no memory until written."""
+    """What a process dumped that is trusted; large tensors hold anything, and no memory until written."""
     return _Filler(io.BytesIO(dump)).load()
 
 
@@ -30,7 +38,7 @@ class _Outliner(pickle.Pickler):
             return None
         self._seen[id(thing)] = thing  # as long as it lives no other has its number
         weight = isinstance(thing, torch.nn.Parameter)
-        return id(thing), weight, tuple(thing.shape), thing.stride(), thing.dtype
+        return id(thing), weight, tuple(thing.shape), thing.stride(), thing.dtype, looked_at(thing)
 
 
 class _Filler(pickle.Unpickler):
@@ -41,10 +49,12 @@ class _Filler(pickle.Unpickler):
         self._made: dict[int, Tensor] = {}
 
     def persistent_load(self, told: Any) -> Tensor:
-        number, weight, shape, stride, dtype = told
+        number, weight, shape, stride, dtype, numbers = told
         if number not in self._made:
-            empty = torch.empty_strided(shape, stride, dtype=dtype)
-            if not dtype.is_floating_point:  # these may tell where something lies
-                empty.zero_()
-            self._made[number] = torch.nn.Parameter(empty, requires_grad=False) if weight else empty
+            made = torch.empty_strided(shape, stride, dtype=dtype)
+            if numbers is not None:
+                made.copy_(torch.tensor(numbers, dtype=dtype))
+            elif not dtype.is_floating_point:  # these may tell where something lies
+                made.zero_()
+            self._made[number] = torch.nn.Parameter(made, requires_grad=False) if weight else made
         return self._made[number]

@@ -1,8 +1,9 @@
 """Compiled steps for a CPU: made by a process of their own, kept in the user's cache, opened by the engine.
 
-Of the network they hold the computation alone, no weight, so that models of one architecture share them.
+Of the network they hold the computation alone, no weights, so that models of one architecture share them.
 """
 
+import json
 import os
 import pickle
 import platform
@@ -106,23 +107,27 @@ def discard(folder: Path) -> None:
 
 
 def _name(step: Step, threads: int) -> str:
-    """All that a compiled step depends on: the network's make, not its numbers, and the machine's."""
+    """All that a compiled step depends on: the network's make, few of its numbers, and the machine."""
     network = step.eager.network
     settings = network.config.to_dict()
     settings.pop("_name_or_path", None)
-    inputs = ((f"input {at}", part) for at, part in enumerate(_flat(step)))
-    parts = [*step.eager.named_parameters(), *step.eager.named_buffers(), *inputs]
+    parts = [*step.eager.named_parameters(), *step.eager.named_buffers()]
     return cache.key(
         (),
         f"steps {REVISION}",
         f"{type(network).__module__}.{type(network).__qualname__}",
-        repr(sorted(settings.items())),
+        json.dumps(settings, sort_keys=True, default=repr),
         str(network.config._attn_implementation),
-        *(f"{name} {tuple(part.shape)} {part.stride()} {part.dtype}" for name, part in parts),
+        *(f"{name} {_form(part)} {outline.looked_at(part)}" for name, part in parts),
+        *map(_form, _flat(step)),
         f"{threads} threads",
         f"torch {torch.__version__} transformers {transformers.__version__}",
         _processor(),
     )
+
+
+def _form(tensor: Tensor) -> str:
+    return f"{tuple(tensor.shape)} {tensor.stride()} {tensor.dtype}"
 
 
 def _flat(step: Step) -> list[Tensor]:

@@ -11,6 +11,7 @@ from torch.nn.functional import pad
 from backends.hf.compiled.steps import Steps
 from backends.hf.state.causal import CausalRows, KeptLayer, Snapshot
 from backends.hf.state.growing import GrowingCache
+from backends.hf.state.rows import held_bytes
 
 
 class Place:
@@ -42,12 +43,11 @@ class StaticRows(CausalRows):
         self._slots: list[int] | None = None
 
     @property
-    def nbytes(self) -> int:
+    def memory(self) -> dict[torch.device, int]:
         """See ``CausalRows``."""
         if self._slots is None:
-            return super().nbytes
-        held = (layer for row in range(self.size) for layer in self._held(row))
-        return sum(layer.keys.nbytes + layer.values.nbytes for layer in held)
+            return super().memory
+        return held_bytes(layer for row in range(self.size) for layer in self._held(row))
 
     @property
     def static(self) -> bool:

@@ -1,5 +1,6 @@
 """The process that compiles: it makes way, says why it failed, and never outlives the replica."""
 
+import copy
 import json
 import os
 import select
@@ -123,20 +124,27 @@ class TestOutlines:
             assert (name, a.shape, a.stride(), a.dtype) == (same, b.shape, b.stride(), b.dtype)
         assert told.inputs[0].tolist() == [[0], [0]]
 
+    def test_small_tensors_are_told_whole_since_compilers_write_them_into_the_code(self, network):
+        rotary = network("llama").model.rotary_emb
+        assert outline.loaded(outline.dumped(rotary)).inv_freq.tolist() == rotary.inv_freq.tolist()
+
     def test_models_of_one_make_share_what_is_compiled_and_others_do_not(self, network, monkeypatch):
-        def name(kind, rows=1, length=32, threads=1):
-            model = network(kind)
+        llama = copy.deepcopy(network("llama"))
+
+        def name(model=llama, rows=1, length=32, threads=1):
             step = steps.Step(steps.Pass(model, length), Buffer(model, rows, length), rows)
             return packages._name(step, threads)
 
-        first = name("llama")
+        first = name()
         with torch.no_grad():
-            for weight in network("llama").parameters():
+            for weight in llama.parameters():
                 weight.mul_(1.5)
-        assert name("llama") == first
-        others = [name("qwen3"), name("llama", rows=2), name("llama", length=33), name("llama", threads=2)]
-        monkeypatch.setattr(network("llama").config, "rms_norm_eps", 0.5)
-        others.append(name("llama"))
+        assert name() == first
+        others = [name(network("qwen3")), name(rows=2), name(length=33), name(threads=2)]
+        monkeypatch.setattr(llama.config, "rms_norm_eps", 0.5)
+        others.append(name())
+        monkeypatch.setattr(llama.model.rotary_emb, "inv_freq", torch.tensor([1.0, 0.5, 0.1, 0.2]))
+        others.append(name())
         monkeypatch.setattr(packages, "_processor", lambda: "another")
-        others.append(name("llama"))
-        assert len({first, *others}) == 7
+        others.append(name())
+        assert len({first, *others}) == 8
