@@ -13,8 +13,8 @@ import transformers
 from backends.base import BatchingEngine, Progress
 from backends.faults import package_needed
 from backends.hf import compiled, group, onnx
+from backends.hf.checkpoint import spread
 from backends.hf.checkpoint.network import (
-    SPREAD,
     Checkpoint,
     Options,
     choose_dtype,
@@ -88,7 +88,7 @@ def _load(spec: ModelSpec, device: str, threads: int, progress: Progress) -> Bat
         notes.append(f"every layer is shared by {spec.gpus} devices")
     else:
         checkpoint = checkpoint._replace(sharded=False)
-        notes += [SPREAD.format(spec.gpus)] if spec.gpus > 1 else []
+        notes += [spread.NOTE.format(spec.gpus)] if spec.gpus > 1 else []
     progress("tokenizer", None)
     codec = Codec(load_tokenizer(checkpoint))
     progress("weights", None)
@@ -178,7 +178,7 @@ def _load_encoder(
 def _room(options: Options, rows: RowsChoice, network: Any, helper: Helper | None = None) -> int | None:
     """Tokens whose keys and values there is memory for; a group's ranks find it by the same passes."""
     beside = helper.rows if helper is not None else None
-    return options.cache_tokens or capacity(rows.make, network.device, beside)
+    return options.cache_tokens or capacity(rows.make, beside)
 
 
 def _model(

@@ -10,7 +10,7 @@ from transformers.distributed import DistributedConfig
 
 from backends.base import BackendError
 from backends.faults import first_line, is_out_of_memory
-from backends.hf.checkpoint import adapter, implementations, quantised
+from backends.hf.checkpoint import adapter, implementations, quantised, spread
 from backends.hf.checkpoint.locating import Source, locate
 from backends.hf.kinds import loader_for
 from repl.messages import ModelSpec
@@ -23,12 +23,6 @@ DTYPES = {
     "float16": torch.float16,
     "fp16": torch.float16,
 }
-
-
-SPREAD = (
-    "its layers are spread over {} devices, of which one works at a time: transformers has no "
-    "tensor-parallel plan for this kind"
-)
 
 
 class Options(msgspec.Struct, forbid_unknown_fields=True):
@@ -187,8 +181,10 @@ def load_network(checkpoint: Checkpoint, dtype: torch.dtype, device: str) -> Any
     if checkpoint.sharded:
         placed |= {"distributed_config": DistributedConfig(tp_plan="auto", tp_size=spec.gpus)}
     elif spec.gpus > 1:
-        placed |= {"device_map": "auto"}
+        placed |= spread.arguments(spec)
     network, info = _from_pretrained(checkpoint, placed, device)
+    if spec.gpus > 1:
+        spread.check(spec, network)
     missing = sorted(info["missing_keys"])
     if missing:
         raise BackendError(

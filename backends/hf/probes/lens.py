@@ -127,9 +127,14 @@ def _read(model: Model, body: Any, norm: Any, tokens: Tensor) -> _Seen:
     states = out.hidden_states
     if not states or not outputs or not hasattr(outputs[-1], "last_hidden_state"):
         raise _unknown(model, "it does not tell the states of its layers")
-    if not normed or not torch.equal(normed[-1].reshape(states[-1].shape), states[-1]):
+    if not normed or not _same(normed[-1], states[-1]):
         raise _unknown(model, "the norm after its last layer was not found")
     return _Seen(states, outputs[-1], out.logits[0].float())
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    """Whether they hold the same numbers, on one device or another."""
+    return bool(torch.equal(one.reshape(other.shape).to(other.device), other))
 
 
 def _through(network: Any, body: Any, seen: _Seen, state: Tensor, tokens: Tensor) -> Iterator[Tensor]:

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from backends.hf.state.growing import GrowingCache, Room
-from backends.hf.state.rows import Prompts, accepted, integers, ready_made
+from backends.hf.state.rows import Prompts, accepted, held_bytes, integers, ready_made
 
 
 class KeptLayer(NamedTuple):
@@ -59,9 +59,9 @@ class CausalRows:
         return len(self._pads)
 
     @property
-    def nbytes(self) -> int:
-        """Of all keys and values."""
-        return sum(layer.keys.nbytes + layer.values.nbytes for layer in self._layers())
+    def memory(self) -> dict[torch.device, int]:
+        """Bytes of all keys and values on each device."""
+        return held_bytes(self._layers())
 
     def prefill(self, prompts: Prompts) -> Tensor:
         """See ``Rows``."""
@@ -93,8 +93,9 @@ class CausalRows:
         cut = min(self._pads)
         chosen = self._integers(list(indices))
         for layer in self._layers():
-            layer.keys = layer.keys[:, :, cut:].index_select(0, chosen)
-            layer.values = layer.values[:, :, cut:].index_select(0, chosen)
+            own = chosen.to(layer.keys.device)  # where layers are spread
+            layer.keys = layer.keys[:, :, cut:].index_select(0, own)
+            layer.values = layer.values[:, :, cut:].index_select(0, own)
         self._pads = [gap - cut for gap in self._pads]
         self.length -= cut
 

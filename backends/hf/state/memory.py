@@ -4,6 +4,7 @@ Memory is counted in tokens, of all rows together and with their padding. A requ
 room for all it may come to hold, so a running one never finds the memory taken by another.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
@@ -60,26 +61,28 @@ def check(demand: Demand, capacity: int) -> None:
         )
 
 
-def capacity(
-    make: Callable[[], Rows], device: torch.device, beside: Callable[[], Rows] | None = None
-) -> int | None:
+def capacity(make: Callable[[], Rows], beside: Callable[[], Rows] | None = None) -> int | None:
     """Tokens that fit into the memory that is free now; None where the state does not grow with them.
 
     What is held ``beside`` may have to hold the same tokens.
     """
     size = _size(make)
     more = _size(beside) if beside is not None else None
-    return int(_free(device) / (size + (more or 0))) if size is not None else None
+    if size is None:
+        return None
+    total = size + (more or Counter())
+    return int(min(_free(device) / each for device, each in total.items()))
 
 
-def _size(make: Callable[[], Rows]) -> float | None:
-    """Bytes of a token's keys and values; None where there are none."""
+def _size(make: Callable[[], Rows]) -> Counter[torch.device] | None:
+    """Bytes of a token's keys and values on each device; None where there are none."""
     rows = make()
     with torch.inference_mode():
         rows.prefill([[0] * _PROBE])
     if not isinstance(rows, CausalRows | Seq2SeqRows):
         return None
-    return rows.nbytes / (_PROBE + (rows.length if isinstance(rows, Seq2SeqRows) else 0))
+    tokens = _PROBE + (rows.length if isinstance(rows, Seq2SeqRows) else 0)
+    return Counter({device: -(-size // tokens) for device, size in rows.memory.items()})
 
 
 def _free(device: torch.device) -> float:

@@ -7,10 +7,12 @@ take in rows of other lengths while it runs, which is what lets requests come an
 """
 
 import inspect
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
+import torch
 from torch import Tensor
 
 from backends import upload
@@ -65,6 +67,14 @@ def ready_made(cache: Any, masked: bool) -> None:
     """
     for layer in cache.layers:
         layer.is_compileable = masked
+
+
+def held_bytes(layers: Iterable[Any]) -> dict[torch.device, int]:
+    """Bytes of the ``keys`` and ``values`` of ``layers`` on each device."""
+    found: Counter[torch.device] = Counter()
+    for layer in layers:
+        found[layer.keys.device] += layer.keys.nbytes + layer.values.nbytes
+    return found
 
 
 def integers(values: Any, network: Any) -> Tensor:

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 from transformers import DynamicCache, EncoderDecoderCache
 
-from backends.hf.state.rows import Prompts, integers, ready_made
+from backends.hf.state.rows import Prompts, held_bytes, integers, ready_made
 
 
 def decoder_start(network: Any) -> tuple[int, ...]:
@@ -38,11 +39,11 @@ class Seq2SeqRows:
         return int(self._mask.shape[0])
 
     @property
-    def nbytes(self) -> int:
-        """Of all keys and values."""
+    def memory(self) -> dict[torch.device, int]:
+        """Bytes of all keys and values on each device."""
         caches = (self._cache.self_attention_cache, self._cache.cross_attention_cache)
         layers = [layer for cache in caches for layer in cache.layers if layer.is_initialized]
-        return sum(layer.keys.nbytes + layer.values.nbytes for layer in layers)
+        return held_bytes(layers)
 
     def prefill(self, prompts: Prompts) -> Tensor:
         """See ``Rows``."""
@@ -69,7 +70,7 @@ class Seq2SeqRows:
         self._cache.reorder_cache(chosen)
         self._mask = self._mask.index_select(0, chosen)
         states = self._encoded.last_hidden_state
-        self._encoded.last_hidden_state = states.index_select(0, chosen)
+        self._encoded.last_hidden_state = states.index_select(0, chosen.to(states.device))
 
     def _forward(self, ids: Tensor) -> Tensor:
         self.length += ids.shape[1]

@@ -17,9 +17,11 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 aten = torch.ops.aten
+CARDS = 2
 DEVICE = torch.device("cuda:0")
+"""The one that is used where nobody says which."""
 FREE = 8 << 30
-"""Bytes of memory that are said to be free."""
+"""Bytes of memory that are said to be free on each."""
 
 _CUDA, _META = 1, 14
 """Of c10's ``DeviceType``."""
@@ -36,18 +38,18 @@ _READS = {
 
 
 class Held(torch.Tensor):
-    """Is said to be on the card; ``inside`` has its numbers."""
+    """Is said to be on a card; ``inside`` has its numbers."""
 
     __torch_function__ = torch._C._disabled_torch_function_impl
 
-    def __new__(cls, inside):
+    def __new__(cls, inside, device=DEVICE):
         made = torch.Tensor._make_wrapper_subclass(
             cls,
             inside.size(),
             strides=inside.stride(),
             storage_offset=inside.storage_offset(),
             dtype=inside.dtype,
-            device=DEVICE,
+            device=device,
         )
         made.inside = inside
         return made
@@ -62,7 +64,7 @@ class Held(torch.Tensor):
         return self.inside.data_ptr()
 
     def new_tensor(self, data, *, dtype=None):
-        return torch.tensor(data, dtype=dtype or self.dtype, device=DEVICE)
+        return torch.tensor(data, dtype=dtype or self.dtype, device=self.device)
 
     @classmethod
     def __torch_dispatch__(cls, function, types, args=(), kwargs=None):
@@ -90,38 +92,39 @@ class Card(TorchDispatchMode):
                 return function.decompose(*args, **kwargs)
         tensors = list(_tensors((*args, *kwargs.values())))
         ours = [one for one in tensors if isinstance(one, Held)]
-        here = bool(ours)
+        there = ours[0].device if ours else None
         if kwargs.get("device") is not None:
-            here = kwargs["device"].type == "cuda"
+            there = _card(kwargs["device"])
             kwargs["device"] = torch.device("cpu")
         if function is aten._to_copy.default:
-            self._copy(args[0], here, kwargs.pop("non_blocking", False))
+            self._copy(args[0], there, kwargs.pop("non_blocking", False))
         elif function is aten.copy_.default:
-            here = isinstance(args[0], Held)
-            self._copy(args[1], here, args[2] if len(args) > 2 else kwargs.get("non_blocking", False))
+            there = args[0].device if isinstance(args[0], Held) else None
+            self._copy(args[1], there, args[2] if len(args) > 2 else kwargs.get("non_blocking", False))
         elif ours:
             self._check(function, args, tensors)
         inner = _each(_inside, args), {name: _each(_inside, value) for name, value in kwargs.items()}
         found = _computed(function, *inner)
-        if here and self.graph is not None:
-            self.graph.record(function, *inner, found)
-        if not here or function in (aten._local_scalar_dense.default, aten.equal.default):
+        if there is None or function in (aten._local_scalar_dense.default, aten.equal.default):
             return found
-        known = {id(one.inside): one for one in ours}
+        if self.graph is not None:
+            self.graph.record(function, *inner, found)
+        known = {id(one.inside): one for one in ours if one.device == there}
         # What looks into a weight is a weight, in inference mode too.
         weight = function.is_view and not all(one.is_inference() for one in ours)
         with torch.inference_mode(torch.is_inference_mode_enabled() and not weight):
-            return _each(lambda one: known[id(one)] if id(one) in known else _held(one), found)
+            return _each(lambda one: known[id(one)] if id(one) in known else _held(one, there), found)
 
     def _check(self, function, args, tensors):
         """Whether CUDA does that, and whether the host has to wait for it."""
         strangers = [one for one in tensors if not isinstance(one, Held)]
+        apart = len({one.device for one in tensors if isinstance(one, Held)}) > 1
         waits = [str(function)] if function in _READS else []
-        if function in _INDEXES:
+        if function in _INDEXES and not apart:
             masked = any(one is not None and one.dtype == torch.bool for one in args[1])
             if not (masked and len(args) > 2 and not isinstance(args[2], Held)):  # a fill otherwise
                 waits += ["a mask as an index"] * masked + ["an index of the host"] * len(strangers)
-        elif any(one.dim() for one in strangers) or (strangers and function is aten.cat.default):
+        elif any(one.dim() for one in strangers) or (strangers and function is aten.cat.default) or apart:
             shapes = [(str(one.device), tuple(one.shape)) for one in tensors]
             raise RuntimeError(f"{function}: expected all tensors to be on the same device: {shapes}")
         elif function is aten.where.self:
@@ -143,10 +146,12 @@ class Card(TorchDispatchMode):
     def _is_pinned(self, source):
         return self._pinned.get(id(source)) is source
 
-    def _copy(self, source, to_card, non_blocking):
-        if isinstance(source, Held) and not to_card:
+    def _copy(self, source, to, non_blocking):
+        if isinstance(source, Held) and to is None:
             self._wait("a copy to the host")
-        elif not isinstance(source, Held) and to_card and not (non_blocking and self._is_pinned(source)):
+        elif (
+            not isinstance(source, Held) and to is not None and not (non_blocking and self._is_pinned(source))
+        ):
             self._wait("a copy to the card")
 
 
@@ -180,8 +185,13 @@ def _inside(one):
     return one.inside if isinstance(one, Held) else one
 
 
-def _held(one):
-    return Held(one) if isinstance(one, torch.Tensor) else one
+def _held(one, device):
+    return Held(one, device) if isinstance(one, torch.Tensor) else one
+
+
+def _card(device):
+    """With its number; None for the host."""
+    return torch.device("cuda", device.index or 0) if device.type == "cuda" else None
 
 
 @contextmanager
@@ -207,9 +217,10 @@ def card():
             "_lazy_init": lambda: None,
             "is_available": lambda: True,
             "is_initialized": lambda: True,
-            "device_count": lambda: 1,
+            "device_count": lambda: CARDS,
             "current_device": lambda: 0,
             "get_device_capability": lambda device=None: (9, 0),
+            "synchronize": lambda device=None: None,
             "empty_cache": lambda: None,
             "mem_get_info": lambda device=None: (FREE, 2 * FREE),
             "is_bf16_supported": lambda *_, **__: True,

@@ -132,6 +132,6 @@ def test_what_cannot_assist_is_refused_by_name(checkpoint, load, assistant, tmp_
 def test_an_assistant_is_told_in_the_notes_and_has_its_share_of_the_memory(assisted, engine, monkeypatch):
     (note,) = [note for note in assisted().capabilities.notes if "assistant" in note]
     assert "guesses up to 4 tokens" in note
-    rows, device = engine("llama")._model.rows, torch.device("cpu")
+    rows = engine("llama")._model.rows
     monkeypatch.setattr(memory, "_free", lambda device: 1e6)
-    assert memory.capacity(rows, device) == pytest.approx(2 * memory.capacity(rows, device, rows), abs=2)
+    assert memory.capacity(rows) == pytest.approx(2 * memory.capacity(rows, rows), abs=2)

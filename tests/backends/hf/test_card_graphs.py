@@ -1,4 +1,4 @@
-"""Compiled steps on a pretended GPU: recorded once, done again for whoever comes, with the answers of the CPU."""
+"""Compiled steps on a pretended GPU: recorded once, done again for whoever comes, answering as on the CPU."""
 
 import pytest
 

@@ -245,7 +245,7 @@ class TestRefusals:
         assert error.kind == "unsupported" and "flex_attention" in error.message
 
     def test_a_buffer_for_which_there_is_no_memory(self, load, checkpoint, monkeypatch):
-        monkeypatch.setattr(loading, "capacity", lambda make, device: 1000)
+        monkeypatch.setattr(loading, "capacity", lambda make: 1000)
         error = self.refused(load, checkpoint("llama"))
         assert error.kind == "out_of_memory" and "4 compiled rows of 128 tokens" in error.message
 

@@ -96,7 +96,7 @@ def test_what_can_never_fit_is_refused(tight, settings, words):
 def test_the_room_is_measured(kind, engine, network, monkeypatch):
     rows = engine(kind)._model.rows
     monkeypatch.setattr(memory, "_free", lambda device: 1e6)
-    room = memory.capacity(rows, torch.device("cpu"))
+    room = memory.capacity(rows)
     if kind in RECURRENT:
         assert room is None
         return
