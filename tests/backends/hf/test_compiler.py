@@ -1,5 +1,6 @@
 """The process that compiles: it makes way, says why it failed, and never outlives the replica."""
 
+import asyncio
 import copy
 import json
 import os
@@ -15,6 +16,9 @@ torch = pytest.importorskip("torch")
 
 from backends.hf.compiled import outline, packages, steps
 from backends.hf.compiled.buffer import Buffer
+from repl.messages import Finished, ModelSpec, Request
+from repl.params import Params
+from repl.pool import Coordinator, ReplicaPlan
 
 CHILD = """
 import json, os, subprocess, sys, time
@@ -86,6 +90,28 @@ def test_its_compilers_end_with_it_and_the_replica_is_told(fifo, tmp_path, monke
     ends(watched)
     waiting.join(20)
     assert said == ["the process that compiles was ended"]
+
+
+@pytest.mark.slow
+async def test_a_replica_answers_while_it_is_at_work_and_leaves_none_of_it_behind(
+    checkpoint, fifo, tmp_path, monkeypatch
+):
+    compiler = tmp_path / "compiler"
+    compiler.write_text(f"#!/bin/sh\necho [$$, $PPID] > {fifo}\nexec sleep 1000\n")
+    compiler.chmod(0o700)
+    monkeypatch.setenv("CXX", str(compiler))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    options = {"engine": "compiled"}
+    spec = ModelSpec(name="m", backend="hf", path=str(checkpoint("llama")), slots=1, options=options)
+    async with Coordinator([ReplicaPlan(name="m/0", model=spec, device="cpu:0", threads=1)]) as pool:
+        await pool.ready()
+        pids = json.loads(await asyncio.to_thread(fifo.read_text))
+        watched = [os.pidfd_open(pid) for pid in pids]
+        end = await pool.submit(Request(model="m", prompt="the cat", params=Params(max_new=8))).wait()
+        assert isinstance(end, Finished)
+        [status] = pool.status()
+        assert status.capabilities.notes[-1].startswith("compiled: 0 of 1 steps are ready")
+    ends(watched)
 
 
 @pytest.mark.parametrize(
