@@ -4,6 +4,7 @@
 NVML or, where that is missing, CUDA's driver; AMD and Apple GPUs are not seen.
 """
 
+from collections import Counter
 from collections.abc import Collection
 from itertools import count
 from os import environ
@@ -111,16 +112,18 @@ def plan(config: Config) -> list[ReplicaPlan]:
     ]
     shares = iter(cores.shares(sum(where == "cpu" for _, _, where in placed)))
     feeding = cores.shares(len(placed))[0].threads  # what the CPU side of a GPU replica may take
+    crowd = Counter(gpu for _, _, where in placed for gpu in where.split("+"))
     plans = []
     on_cpu = 0
     for model, index, where in placed:
+        others = 1 if where == "cpu" else max(crowd[gpu] for gpu in where.split("+"))
         share = cores.Share(threads=feeding)
         if where == "cpu":
             share, where, on_cpu = next(shares), f"cpu:{on_cpu}", on_cpu + 1
         plans.append(
             ReplicaPlan(
                 name=f"{model.name}/{index}",
-                model=model.spec(),
+                model=msgspec.structs.replace(model.spec(), share=1 / others),
                 device=where,
                 threads=share.threads,
                 cores=share.cores,
@@ -135,7 +138,7 @@ def place(model: ModelConfig, device: str, running: Collection[ReplicaStatus]) -
     On a CPU it gets one thread and is not kept to a core: the shares were dealt out at the start. Raises
     ``ConfigError`` for a GPU that is not there.
     """
-    threads = 1
+    threads, crowd = 1, 1
     if device == "cpu":
         taken = {replica.device for replica in running}
         device = next(f"cpu:{i}" for i in count() if f"cpu:{i}" not in taken)
@@ -149,9 +152,11 @@ def place(model: ModelConfig, device: str, running: Collection[ReplicaStatus]) -
             there = ", ".join(visible) or "none"
             raise ConfigError(f"there is no device {device}: visible GPUs: {there}")
         threads = cores.shares(len(running) + 1)[0].threads
+        crowd += sum(device in replica.device.split("+") for replica in running)
     names = {replica.name for replica in running}
     name = next(f"{model.name}/{i}" for i in count() if f"{model.name}/{i}" not in names)
-    return ReplicaPlan(name=name, model=model.spec(), device=device, threads=threads)
+    spec = msgspec.structs.replace(model.spec(), share=1 / crowd)
+    return ReplicaPlan(name=name, model=spec, device=device, threads=threads)
 
 
 def _groups(model: ModelConfig, there: list[Device]) -> list[str]:

@@ -269,3 +269,5 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """Backend-specific settings."""
     gpus: int = 1
     """Devices one replica is spread over; the process sees so many."""
+    share: float = 1.0
+    """Of what its GPU has free, the part that is this replica's; others on it have the rest."""

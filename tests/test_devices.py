@@ -172,6 +172,16 @@ class TestPlan:
             ("a/0", "cuda:1"), ("a/1", "cpu:0"), ("a/2", "cuda:1"), ("b/0", "cpu:1")
         ]  # fmt: skip
 
+    def test_replicas_on_one_gpu_part_its_memory(self, gpus: Install) -> None:
+        gpus("GPU-a", "GPU-b")
+        shares = {plan.name: plan.model.share for plan in devices.plan(config(a="auto", b=("cuda:1", "cpu")))}
+        assert shares == {"a/0": 1, "a/1": 1 / 2, "b/0": 1 / 2, "b/1": 1}
+        both = spread(2, "auto").models | config(b=1).models
+        plans = devices.plan(Config(name="test", models=both, compare=()))
+        assert [plan.model.share for plan in plans] == [1 / 2, 1 / 2]
+        running = [ReplicaStatus(name="a/0", model="a", device="cuda:0+cuda:1", state="ready")]
+        assert devices.place(both["b"], "cuda:1", running).model.share == 1 / 2
+
     def test_a_missing_device_is_named(self, gpus: Install, monkeypatch: pytest.MonkeyPatch) -> None:
         gpus("GPU-a", "GPU-b")
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")

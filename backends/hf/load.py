@@ -58,7 +58,7 @@ def shard(order: group.Order) -> Any:
         checkpoint = open_checkpoint(order.spec)
         network = load_network(checkpoint, choose_dtype(order.spec, checkpoint.config, device)[0], device)
         rows = choose_rows(network, order.spec.slots, device)
-        group.agree(_room(checkpoint.options, rows, network))
+        group.agree(_room(order.spec, checkpoint.options, rows))
         return network
 
 
@@ -175,10 +175,10 @@ def _load_encoder(
     return engine
 
 
-def _room(options: Options, rows: RowsChoice, network: Any, helper: Helper | None = None) -> int | None:
+def _room(spec: ModelSpec, options: Options, rows: RowsChoice, helper: Helper | None = None) -> int | None:
     """Tokens whose keys and values there is memory for; a group's ranks find it by the same passes."""
     beside = helper.rows if helper is not None else None
-    return options.cache_tokens or capacity(rows.make, beside)
+    return options.cache_tokens or capacity(rows.make, beside, spec.share)
 
 
 def _model(
@@ -199,7 +199,7 @@ def _model(
         ragged=rows.ragged,
         divisible=rows.divisible,
         prefill_tokens=options.prefill_tokens,
-        cache_tokens=_room(options, rows, network, helper),
+        cache_tokens=_room(spec, options, rows, helper),
         # GPT-2 and its kin use one token as both; a penalty on it would only make answers longer.
         fixed=Fixed(
             generation,

@@ -41,7 +41,7 @@ def prepare(
     if not (eager.ragged and eager.divisible):
         raise refused(spec, "answers that share a batch would differ")
     sizes = buckets(eager.slots, device)
-    room = capacity(eager.make)
+    room = capacity(eager.make, share=spec.share)
     assert room is not None  # of keys and values it is always known
     if sizes[-1] * length > room * _SHARE:
         raise BackendError(

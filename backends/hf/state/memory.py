@@ -61,17 +61,20 @@ def check(demand: Demand, capacity: int) -> None:
         )
 
 
-def capacity(make: Callable[[], Rows], beside: Callable[[], Rows] | None = None) -> int | None:
+def capacity(
+    make: Callable[[], Rows], beside: Callable[[], Rows] | None = None, share: float = 1.0
+) -> int | None:
     """Tokens that fit into the memory that is free now; None where the state does not grow with them.
 
-    What is held ``beside`` may have to hold the same tokens.
+    What is held ``beside`` may have to hold the same tokens; ``share`` is the part of a GPU that is this
+    replica's.
     """
     size = _size(make)
     more = _size(beside) if beside is not None else None
     if size is None:
         return None
     total = size + (more or Counter())
-    return int(min(_free(device) / each for device, each in total.items()))
+    return int(min(_free(device, share) / each for device, each in total.items()))
 
 
 def _size(make: Callable[[], Rows]) -> Counter[torch.device] | None:
@@ -85,9 +88,9 @@ def _size(make: Callable[[], Rows]) -> Counter[torch.device] | None:
     return Counter({device: -(-size // tokens) for device, size in rows.memory.items()})
 
 
-def _free(device: torch.device) -> float:
+def _free(device: torch.device, share: float) -> float:
     """Bytes that may be filled."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
-        return float(torch.cuda.mem_get_info(device)[0] * GPU_SHARE)
+        return float(torch.cuda.mem_get_info(device)[0] * GPU_SHARE * share)
     return float(psutil.virtual_memory().available * CPU_SHARE)

@@ -133,5 +133,5 @@ def test_an_assistant_is_told_in_the_notes_and_has_its_share_of_the_memory(assis
     (note,) = [note for note in assisted().capabilities.notes if "assistant" in note]
     assert "guesses up to 4 tokens" in note
     rows = engine("llama")._model.rows
-    monkeypatch.setattr(memory, "_free", lambda device: 1e6)
+    monkeypatch.setattr(memory, "_free", lambda device, share: 1e6)
     assert memory.capacity(rows) == pytest.approx(2 * memory.capacity(rows, rows), abs=2)

@@ -6,6 +6,7 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 from backends.hf import HuggingFace
+from backends.hf.state import memory
 from repl.messages import Finished, ModelSpec
 from tests.backends.hf import pretended, support
 from tests.backends.hf.support import KINDS, REPETITIVE, SETTINGS, alike, request, run
@@ -136,6 +137,16 @@ def test_one_that_is_cancelled_leaves_the_others_alone(there, engine):
 def test_long_prompts_are_read_in_parts(there, load, checkpoint):
     asked = [request(1, REPETITIVE), request(2), request(3, "z" * 50)]
     both(there("llama", prefill_tokens=16), load(checkpoint("llama"), options={"prefill_tokens": 16}), *asked)
+
+
+def test_the_room_is_a_part_of_what_the_card_has_free(there):
+    make = there("llama")._model.rows
+    with pretended.card():
+        alone, half = memory.capacity(make), memory.capacity(make, share=0.5)
+    assert (
+        alone == int(pretended.FREE * 0.8) // 256
+    )  # keys and values of 2 layers, 2 heads of 8 numbers of 4 bytes
+    assert half == alone // 2
 
 
 @pytest.fixture(scope="module")

@@ -81,7 +81,7 @@ def test_its_room_is_that_of_the_fuller_device(folders, cards, monkeypatch):
     token = {device.index: size for device, size in rows.memory.items()}
     assert sum(token.values()) == 5 * 2 * 32 * 4  # layers, keys and values, of 32 numbers of 4 bytes
     for free in ({0: 10_000, 1: 90_000}, {0: 90_000, 1: 10_000}):
-        monkeypatch.setattr(memory, "_free", lambda device, free=free: free[device.index])
+        monkeypatch.setattr(memory, "_free", lambda device, share, free=free: free[device.index])
         assert memory.capacity(make) == min(free[number] // token[number] for number in (0, 1))
 
 

@@ -95,7 +95,7 @@ def test_what_can_never_fit_is_refused(tight, settings, words):
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_room_is_measured(kind, engine, network, monkeypatch):
     rows = engine(kind)._model.rows
-    monkeypatch.setattr(memory, "_free", lambda device: 1e6)
+    monkeypatch.setattr(memory, "_free", lambda device, share: 1e6)
     room = memory.capacity(rows)
     if kind in RECURRENT:
         assert room is None
