@@ -44,7 +44,6 @@ class Row:
         self._stops = model.fixed.wording.ends(params)
         self._limit = prompt.limit
         self.longest = len(before) + prompt.limit
-        """Tokens of it and of what is before it, once it has all it may have."""
         self._noise = (seed, sample)
         self._writer = writer(model, request, prompt)
         self.drafts: Drafts | None = None
@@ -130,11 +129,41 @@ class Answer:
             self._notes.append(f"max_new is {prompt.limit} here: the model has {model.context} positions")
         first = request.sample
         self.rows = [Row(model, request, prompt, seed or 0, first + i) for i in range(count)]
+        self.longest = self.rows[0].longest
+        """Tokens of each row and of what is before it, once it has all it may have."""
+        self.granted = self.longest
+        """So many of them there is room for."""
+        self.settled = True
+        """It does not step back."""
+        self.away = False
+        """It stepped back."""
+        self.number = 0
+        """Less than that of all that came later."""
 
     @property
     def alternatives(self) -> int | None:
         """What is told of the forced beginning's tokens; see ``sampling.force``."""
         return self.request.params.logprobs or None
+
+    @property
+    def begun(self) -> bool:
+        """Whether there are tokens of it already."""
+        return bool(self.rows[0].tokens)
+
+    @property
+    def full(self) -> bool:
+        """Whether it has no room for its next token."""
+        return len(self.rows[0].history) > self.granted
+
+    def step_back(self) -> None:
+        """Leave; it comes back for good."""
+        self.away = self.settled = True
+        self.granted = self.longest
+
+    @property
+    def reads(self) -> list[int]:
+        """What the model has to have read before the next step; once it is begun, all but its last token."""
+        return self.rows[0].history[:-1] if self.begun else self.prompt.ids
 
     @property
     def done(self) -> bool:

@@ -35,10 +35,15 @@ class Batch:
         """The forced beginning and the first token of each row.
 
         ``logits`` ``[prompts, vocab]`` follow what was read; ``sources`` tells for each answer which of the
-        prompts is its own. An answer with a forced beginning is the only one.
+        prompts is its own. An answer with a forced beginning is the only one, and so is one that stepped
+        back: all but its last token is read again, which the next ``advance`` does.
         """
         answers = self.answers
         events: list[Event] = []
+        if answers[0].begun:
+            self._last = upload.integers([row.history[-1] for _, row in self._members], logits.device)
+            self.reserve()
+            return events
         for answer in answers:
             answer.batch, answer.padded = max(answer.batch, 1), max(answer.padded, self.rows.length)
             for row in answer.rows:
@@ -50,8 +55,13 @@ class Batch:
             self.rows.select(order)
             logits = logits.index_select(0, upload.integers(order, logits.device))
         self._members = [(answer, row) for answer in answers for row in answer.rows]
-        self._reserve()
+        self.reserve()
         return events + self._take(logits)
+
+    def reserve(self) -> None:
+        """Tell the rows how long they may become for now."""
+        if isinstance(self.rows, CausalRows):
+            self.rows.reserve(max(answer.granted for answer, _ in self._members))
 
     def advance(self) -> list[Event]:
         """One token more for each row, or several for a row that is alone and has a draft."""
@@ -89,8 +99,8 @@ class Batch:
         return True
 
     def compact(self, store: PrefixStore | None) -> None:
-        """Take out the rows that are complete, failed or cancelled; ``store`` keeps what they hold."""
-        keep = [i for i, (a, row) in enumerate(self._members) if not (row.reason or a.failed or a.cancelled)]
+        """Take out the rows that are complete, failed, cancelled or stepped back; ``store`` keeps texts."""
+        keep = [i for i, (answer, row) in enumerate(self._members) if not _leaves(answer, row)]
         if len(keep) == len(self._members):
             return
         if store is not None and isinstance(self.rows, CausalRows):
@@ -99,14 +109,15 @@ class Batch:
         self._members = [self._members[i] for i in keep]
         if keep and self._last is not None:
             self.rows.select(keep)
-            self._reserve()
+            self.reserve()
             self._last = self._last.index_select(0, upload.integers(keep, self._last.device))
 
     def _preserve(self, index: int, rows: CausalRows, store: PrefixStore) -> None:
         """Keep what a row holds; of several samples only the first."""
         answer, row = self._members[index]
         ids = row.history[: rows.held(index)]
-        if row is not answer.rows[0] or answer.failed or not store.wants(ids):
+        # There is no room for what stepped back.
+        if row is not answer.rows[0] or answer.failed or answer.away or not store.wants(ids):
             return
         try:
             store.add(ids, rows.snapshot(index))
@@ -121,13 +132,8 @@ class Batch:
         assert self._last is not None and other._last is not None
         self.rows.join(other.rows)
         self._members += other._members
-        self._reserve()
+        self.reserve()
         self._last = torch.cat([self._last, other._last])
-
-    def _reserve(self) -> None:
-        """Tell the rows how long they may become."""
-        if isinstance(self.rows, CausalRows):
-            self.rows.reserve(max(row.longest for _, row in self._members))
 
     def _take(self, logits: Tensor) -> list[Event]:
         """Draw from ``logits`` ``[rows, vocab]``."""
@@ -141,6 +147,10 @@ class Batch:
             answer.padded = max(answer.padded, self.rows.length)
             events += _write(answer, row, choice)
         return events
+
+
+def _leaves(answer: Answer, row: Row) -> bool:
+    return row.reason is not None or answer.failed or answer.cancelled or answer.away
 
 
 def _write(answer: Answer, row: Row, choice: sampling.Choice) -> list[Event]:

@@ -8,11 +8,11 @@ own gets one and advances beside it: beams, the exact lane, models whose state c
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import count
 
 import msgspec
 import torch
 
-from backends.base import BackendError
 from backends.faults import is_out_of_memory
 from backends.hf.answer import Answer
 from backends.hf.batch import Batch
@@ -24,25 +24,16 @@ from backends.hf.probes.attention import Attentive
 from backends.hf.probes.lens import Looking
 from backends.hf.probes.scoring import Scoring
 from backends.hf.probes.tokenizing import tokenize
-from backends.hf.prompt import build
-from backends.hf.reading import Reading, Work, demand, known_tokens
-from backends.hf.state import memory
-from backends.hf.state.causal import CausalRows
-from backends.hf.state.memory import Demand
+from backends.hf.reading import Reading, Work, known_tokens, text_of
+from backends.hf.reserve import Reserve
+from backends.hf.state.causal import CausalRows, Snapshot
 from backends.hf.state.prefixes import PrefixStore
+from backends.hf.work import check, work_of
 from backends.outbox import Outbox
 from repl.messages import Capabilities, Event, Failed, Request, Started
 
 PREFIX_SHARE = 0.5
 """Of the memory for keys and values that finished texts may hold while nobody else needs it."""
-
-
-_INSTEAD = {
-    "classify": "/classify asks classifiers; /target compares how likely this model finds given answers",
-    "fill": "/cloze asks masked language models; /logprobs shows what else could stand at a token",
-    "lens": "/lens asks decoder-only models that torch runs on one device",
-}
-"""What to do about a task that a model cannot do."""
 
 
 class HuggingFaceEngine:
@@ -72,6 +63,10 @@ class HuggingFaceEngine:
         self._prefixes = None
         if model.divisible and model.cache_tokens is not None:
             self._prefixes = PrefixStore(int(model.cache_tokens * PREFIX_SHARE))
+        self._reserve = Reserve(model, self._prefixes)
+        self._away: deque[Answer] = deque()
+        """Those that stepped back, oldest first."""
+        self._numbers = count()
         self._tell()
 
     @property
@@ -104,6 +99,7 @@ class HuggingFaceEngine:
         with torch.inference_mode():
             self._outbox.put(self._compact())
         self._looks = deque(look for look in self._looks if look.request.id != request_id)
+        self._away = deque(answer for answer in self._away if answer.request.id != request_id)
         self._attentive.forget(request_id)
         self._outbox.forget(request_id)
 
@@ -112,7 +108,7 @@ class HuggingFaceEngine:
         if self.preparing:
             self._prepare()
         with torch.inference_mode():
-            stages = [self._advance, self._start_waiting, self._read, self._look, self._compact]
+            stages = [self._grow, self._advance, self._start_waiting, self._read, self._look, self._compact]
             if self._outbox:  # large distributions are still on their way out
                 stages.remove(self._read)
             for stage in stages:
@@ -143,23 +139,26 @@ class HuggingFaceEngine:
     def _start_waiting(self) -> list[Event]:
         """Take in as many waiting requests as there are slots and memory for, in their order."""
         events: list[Event] = []
-        running = [self._demand(work) for work in self._running()] if self._waiting else []
-        while self._waiting and len(running) < self.capabilities.slots:
+        self._return()
+        if self._away or not self._waiting:  # nobody passes who stepped back
+            return events
+        account = self._reserve.account(self._running())
+        while self._waiting and len(account) < self.capabilities.slots:
             request = self._waiting[0]
             try:
-                if request.task not in self.capabilities.tasks:
-                    raise _unsupported(self._model, request)
+                check(self._model, self.capabilities.tasks, request)
                 if request.task == "tokenize":
                     events += tokenize(self._model.codec, request, translates=self._model.seq2seq)
                     self._waiting.popleft()
                     continue
-                work = self._next or self._work(request)
+                work = self._next or work_of(self._model, request)
+                if self._next is None:
+                    self._reserve.begin(work)
                 self._next = work
-                more = self._demand(work)
-                if not self._has_room(running, more):
+                if not account.admits(work):
                     break
                 events.append(self._enqueue(work))
-                running.append(more)
+                account.add(work)
             except Exception as error:  # a request must not take its neighbours along
                 events.append(_failed(request, error))
             if self._waiting and self._waiting[0] is request:
@@ -167,29 +166,44 @@ class HuggingFaceEngine:
             self._next = None
         return events
 
-    def _demand(self, work: Work | Looking) -> Demand:
-        return work.demand if isinstance(work, Looking) else demand(self._model, work)
+    def _grow(self) -> list[Event]:
+        """Room for the next token of each answer, oldest first; where there is none, the newest step back."""
+        short = [answer for batch in self._batches for answer in batch.answers if answer.full]
+        if not short:
+            return []
+        for answer in sorted(short, key=_age):
+            running = self._running()
+            while not answer.settled and not self._reserve.extends(running, answer):
+                unsettled = [work for work in running if isinstance(work, Answer) and not work.settled]
+                newest = max(unsettled, key=_age)
+                self._step_back(newest)
+                running = [work for work in running if work is not newest]
+        events = self._compact()
+        for batch in self._batches:
+            batch.reserve()
+        return events
 
-    def _work(self, request: Request) -> Work | Looking:
-        if request.task == "lens":
-            return Looking(self._model, request)
-        if request.task == "score":
-            return Scoring(self._model, request)
-        prompt = build(self._model, request)
-        if request.params.beam > 1:
-            return BeamSearch(self._model, request, prompt)
-        return Answer(self._model, request, prompt)
+    def _step_back(self, answer: Answer) -> None:
+        """Have ``answer`` wait, with what it has written, until there is room for all it may write."""
+        answer.step_back()
+        self._away.appendleft(answer)  # it is older than all that did so before
+        for reading in [reading for reading in self._readings if answer in reading.works]:
+            self._readings.remove(reading)
+            if rest := [work for work in reading.works if work is not answer]:
+                self._readings.append(Reading(self._model, rest))
 
-    def _has_room(self, running: Sequence[Demand], more: Demand) -> bool:
-        """Whether one more fits beside what is running; finished texts make way for it."""
-        limit = self._model.cache_tokens
-        if limit is None:
-            return True
-        memory.check(more, limit)
-        free = limit - memory.tokens([*running, more])
-        if self._prefixes is not None and free >= 0:
-            self._prefixes.shrink(free)
-        return free >= 0
+    def _return(self) -> None:
+        """Have those who stepped back read again, in their order, once there is room for them."""
+        while self._away and self._reserve.account(self._running()).admits(self._away[0]):
+            answer = self._away.popleft()
+            answer.away = False
+            self._readings.append(Reading(self._model, [answer], self._known(answer)))
+
+    def _known(self, work: Work) -> Snapshot | None:
+        """What an old text left of the beginning of what ``work`` reads."""
+        if self._prefixes is None or work.request.lane != "fast":
+            return None
+        return self._prefixes.find([*text_of(work), *known_tokens(work)])
 
     def _enqueue(self, work: Work | Looking) -> Started:
         """Have a prompt read: from where an old text parts from it, or with others, where one pass does."""
@@ -197,9 +211,9 @@ class HuggingFaceEngine:
             self._looks.append(work)
             return work.started()
         self._attentive.watch(work.request, work.prompt.ids)
-        prefix = None
-        if self._prefixes is not None and work.request.lane == "fast":
-            prefix = self._prefixes.find([*work.prompt.ids, *known_tokens(work)])
+        if isinstance(work, Answer):
+            work.number = next(self._numbers)
+        prefix = self._known(work)
         for reading in self._readings:
             if reading.takes(work, 0 if prefix else self._model.prefill_tokens):
                 reading.add(work)
@@ -328,7 +342,7 @@ class HuggingFaceEngine:
             try:
                 batch.compact(self._prefixes)
             except Exception as error:
-                events += _fail(batch, batch.answers, error)
+                events += _fail(batch, [answer for answer in batch.answers if not answer.away], error)
                 continue
             if batch.answers:
                 kept.append(batch)
@@ -337,12 +351,8 @@ class HuggingFaceEngine:
         return events
 
 
-def _unsupported(model: Model, request: Request) -> BackendError:
-    return BackendError(
-        "unsupported",
-        f"model '{model.name}' writes text: it cannot {request.task} here",
-        _INSTEAD.get(request.task, "/score tells how likely a text is"),
-    )
+def _age(answer: Answer) -> int:
+    return answer.number
 
 
 def _fail(batch: Batch, answers: Sequence[Answer], error: Exception) -> list[Event]:

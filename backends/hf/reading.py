@@ -48,7 +48,7 @@ class Reading:
     @property
     def sources(self) -> list[int]:
         """For each of ``works`` the row that holds its prompt."""
-        return [self._prompts.index(work.prompt.ids) for work in self.works]
+        return [self._prompts.index(text_of(work)) for work in self.works]
 
     @property
     def done(self) -> bool:
@@ -61,7 +61,7 @@ class Reading:
 
     @property
     def _forced(self) -> list[int]:
-        return self.works[0].prompt.forced
+        return [] if _begun(self.works[0]) else self.works[0].prompt.forced
 
     def takes(self, work: Work, most: int) -> bool:
         """Whether ``work`` can be read along: its prompt is here already, or one pass is enough for all."""
@@ -136,7 +136,8 @@ class Reading:
 
 def known_tokens(work: Work) -> list[int]:
     """The beginning of what is forced whose figures nobody asks for."""
-    return work.prompt.forced[: work.request.known] if isinstance(work, Answer) else []
+    known = work.request.known if isinstance(work, Answer) and not work.begun else 0
+    return work.prompt.forced[:known]
 
 
 def demand(model: Model, work: Work) -> Demand:
@@ -152,13 +153,23 @@ def demand(model: Model, work: Work) -> Demand:
 
 def _plain(work: Work) -> bool:
     """Whether nothing keeps the request from sharing its forward passes with others."""
-    return isinstance(work, Answer) and work.request.lane == "fast" and not work.prompt.forced
+    return isinstance(work, Answer) and work.request.lane == "fast" and not (work.prompt.forced or work.begun)
+
+
+def _begun(work: Work) -> bool:
+    """Whether it stepped back amid its answer, which is read again like a prompt."""
+    return isinstance(work, Answer) and work.begun
+
+
+def text_of(work: Work) -> list[int]:
+    """What is read of ``work`` before anything that is forced."""
+    return work.reads if isinstance(work, Answer) else work.prompt.ids
 
 
 def _different(works: Sequence[Work]) -> list[list[int]]:
     """Each prompt once, in order."""
     prompts: list[list[int]] = []
     for work in works:
-        if work.prompt.ids not in prompts:
-            prompts.append(work.prompt.ids)
+        if (text := text_of(work)) not in prompts:
+            prompts.append(text)
     return prompts
