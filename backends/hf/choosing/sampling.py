@@ -96,8 +96,12 @@ def choose(logits: Tensor, rows: Sequence[Draws]) -> tuple[Tensor, list[Choice]]
     total = left if taken is None else torch.logaddexp(left, taken)
     raw = logits.gather(1, tokens[:, None])[:, 0] - total
     asked = [i for i, row in enumerate(rows) if row.alternatives]
-    more = examine(logits, total, tokens, asked, max((rows[i].alternatives for i in asked), default=0))
-    figures = _on_host(tokens, raw, scores, total, processed)
+    count = max((rows[i].alternatives for i in asked), default=0)
+    seen: list[Tensor] = []
+    if asked and logits.device.type != "cpu":  # to look at all rows is less than to wait twice
+        seen = _looked_at(logits, total, tokens, count)
+    figures, told = _on_host([tokens, raw, scores, total, processed], seen)
+    more = _alternatives(told, asked) if seen else examine(logits, total, tokens, asked, count)
     choices = [
         Choice(token, raw_lp, proc_lp, mass - mass == 0, left != _NOTHING, *more.get(i, ()))
         for i, (token, raw_lp, proc_lp, mass, left) in enumerate(zip(*figures, strict=True))
@@ -189,33 +193,44 @@ def examine(
     if len(asked) < len(logits):
         index = upload.integers(asked, logits.device)
         logits, total, tokens = logits[index], total[index], tokens[index]
-    count = min(count, logits.shape[1])
-    best, ids = greatest.topk(logits, count)
-    chosen = logits.gather(1, tokens[:, None])
-    rank = (best > chosen).sum(-1)
-    if logits.device.type != "cpu":
-        rank = (logits > chosen).sum(-1)
-    # H = -sum p (x - total) = total - sum p x, where tokens at -inf have p = 0 and make it 0 * -inf.
-    entropy = total - (logits - total[:, None]).exp_().mul_(logits).nansum(-1)
-    places, nats, best_tokens, best_lps = _on_host(rank, entropy, ids, best - total[:, None])
+    (told,) = _on_host(_looked_at(logits, total, tokens, count))
+    places = told[0]
     # Counting takes a CPU as long as all the rest; a GPU would wait longer to learn where it must be done.
     if logits.device.type == "cpu" and (below := [i for i, place in enumerate(places) if place == count]):
-        for i, place in zip(below, (logits[below] > chosen[below]).sum(-1).tolist(), strict=True):
+        chosen = logits[below].gather(1, tokens[below, None])
+        for i, place in zip(below, (logits[below] > chosen).sum(-1).tolist(), strict=True):
             places[i] = place
-    tops = [tuple(zip(*best, strict=True)) for best in zip(best_tokens, best_lps, strict=True)]
-    return dict(zip(asked, zip(places, nats, tops, strict=True), strict=True))
+    found = _alternatives(told, list(range(len(asked))))
+    return dict(zip(asked, found.values(), strict=True))
 
 
-def _on_host(*columns: Tensor) -> list[list[Any]]:
+def _looked_at(logits: Tensor, total: Tensor, tokens: Tensor, count: int) -> list[Tensor]:
+    """Of each row the rank, up to ``count`` on a CPU, the entropy, the likeliest tokens and how likely."""
+    best, ids = greatest.topk(logits, min(count, logits.shape[1]))
+    chosen = logits.gather(1, tokens[:, None])
+    rank = ((best if logits.device.type == "cpu" else logits) > chosen).sum(-1)
+    # H = -sum p (x - total) = total - sum p x, where tokens at -inf have p = 0 and make it 0 * -inf.
+    entropy = total - (logits - total[:, None]).exp_().mul_(logits).nansum(-1)
+    return [rank, entropy, ids, best - total[:, None]]
+
+
+def _alternatives(told: list[list[Any]], asked: list[int]) -> dict[int, tuple[int, float, Alternatives]]:
+    """What was looked at, of the rows in ``asked``."""
+    places, nats, ids, lps = told
+    return {i: (places[i], nats[i], tuple(zip(ids[i], lps[i], strict=True))) for i in asked}
+
+
+def _on_host(*groups: Sequence[Tensor]) -> list[list[list[Any]]]:
     """Figures of the rows, each ``[rows]`` or ``[rows, several]``, as lists; the host waits once for all."""
-    if columns[0].device.type == "cpu":
-        return [column.tolist() for column in columns]
-    wide = [column.double().reshape(len(column), -1) for column in columns]
-    parts = torch.cat(wide, dim=1).cpu().split([part.shape[1] for part in wide], dim=1)
-    return [
-        part.reshape(column.shape).to(column.dtype).tolist()
-        for part, column in zip(parts, columns, strict=True)
-    ]
+    columns = [column for group in groups for column in group]
+    if columns[0].device.type != "cpu":
+        wide = [column.double().reshape(len(column), -1) for column in columns]
+        parts = torch.cat(wide, dim=1).cpu().split([part.shape[1] for part in wide], dim=1)
+        columns = [
+            part.reshape(column.shape).to(column.dtype) for part, column in zip(parts, columns, strict=True)
+        ]
+    lists = iter([column.tolist() for column in columns])
+    return [[next(lists) for _ in group] for group in groups]
 
 
 def _draw(logits: Tensor, total: Tensor, rows: Sequence[Draws]) -> tuple[Tensor, Tensor, Tensor]:

@@ -143,9 +143,8 @@ def test_the_room_is_a_part_of_what_the_card_has_free(there):
     make = there("llama")._model.rows
     with pretended.card():
         alone, half = memory.capacity(make), memory.capacity(make, share=0.5)
-    assert (
-        alone == int(pretended.FREE * 0.8) // 256
-    )  # keys and values of 2 layers, 2 heads of 8 numbers of 4 bytes
+    # Keys and values of 2 layers, 2 heads of 8 numbers of 4 bytes.
+    assert alone == int(pretended.FREE * 0.8) // (2 * 2 * 2 * 8 * 4)
     assert half == alone // 2
 
 
@@ -195,7 +194,7 @@ def test_models_that_read_do_so_on_the_card(there, load, reader):
 @pytest.mark.parametrize(
     "kind", ["llama", "gpt2", "bloom", "mistral-window", "gemma2", "qwen3-moe", "deepseek-mla"]
 )
-@pytest.mark.parametrize("settings", [{}, {"temperature": 0.8, "seed": 1}, {"min_new": 12}])
+@pytest.mark.parametrize("settings", [{}, {"temperature": 0.8, "seed": 1}, {"min_new": 12}, {"logprobs": 4}])
 def test_the_host_waits_once_a_step(kind, settings, there):
     asked = [request(i, prompt, **settings) for i, prompt in enumerate(PROMPTS)]
     assert all(each == {"a copy to the host": 1} for each in waits(there(kind), *asked))
