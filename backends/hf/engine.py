@@ -16,8 +16,9 @@ import torch
 from backends.faults import is_out_of_memory
 from backends.hf.answer import Answer
 from backends.hf.batch import Batch
+from backends.hf.batches import Batches
 from backends.hf.beams import BeamSearch
-from backends.hf.errors import while_generating
+from backends.hf.events import failed
 from backends.hf.kinds import Background
 from backends.hf.model import Model
 from backends.hf.probes.attention import Attentive
@@ -26,11 +27,11 @@ from backends.hf.probes.scoring import Scoring
 from backends.hf.probes.tokenizing import tokenize
 from backends.hf.reading import Reading, Work, known_tokens, text_of
 from backends.hf.reserve import Reserve
-from backends.hf.state.causal import CausalRows, Snapshot
+from backends.hf.state.causal import Snapshot
 from backends.hf.state.prefixes import PrefixStore
 from backends.hf.work import check, work_of
 from backends.outbox import Outbox
-from repl.messages import Capabilities, Event, Failed, Request, Started
+from repl.messages import Capabilities, Event, Request, Started
 
 PREFIX_SHARE = 0.5
 """Of the memory for keys and values that finished texts may hold while nobody else needs it."""
@@ -52,9 +53,6 @@ class HuggingFaceEngine:
         self._next: Work | Looking | None = None
         """The first of them, once it was looked at and found to want memory that is not free yet."""
         self._readings: deque[Reading] = deque()
-        self._shared: Batch | None = None
-        self._batches: list[Batch] = []
-        """All batches, the shared one included."""
         self._searches: list[BeamSearch] = []
         self._looks: deque[Looking] = deque()
         self._attentive = Attentive(model)
@@ -63,6 +61,7 @@ class HuggingFaceEngine:
         self._prefixes = None
         if model.divisible and model.cache_tokens is not None:
             self._prefixes = PrefixStore(int(model.cache_tokens * PREFIX_SHARE))
+        self._batches = Batches(self._prefixes, self.forget)
         self._reserve = Reserve(model, self._prefixes)
         self._away: deque[Answer] = deque()
         """Those that stepped back, oldest first."""
@@ -93,9 +92,8 @@ class HuggingFaceEngine:
             reading.drop(request_id)
         self._readings = deque(reading for reading in self._readings if reading.works)
         self._searches = [search for search in self._searches if search.request.id != request_id]
-        for batch in self._batches:
-            for answer in batch.answers:
-                answer.cancelled |= answer.request.id == request_id
+        for answer in self._batches.answers:
+            answer.cancelled |= answer.request.id == request_id
         with torch.inference_mode():
             self._outbox.put(self._compact())
         self._looks = deque(look for look in self._looks if look.request.id != request_id)
@@ -118,8 +116,7 @@ class HuggingFaceEngine:
     def _prepare(self) -> None:
         """A piece of what goes on in the background; for the next one a step is called for."""
         assert self._background is not None
-        shared = self._shared.rows.size if self._shared and self._shared in self._batches else 0
-        if self._background.advance(shared or bool(self._running())):
+        if self._background.advance(self._batches.sharing or bool(self._running())):
             self._wake()
         self._tell()
 
@@ -134,7 +131,7 @@ class HuggingFaceEngine:
         """Everything that has a slot."""
         reading = [work for reading in self._readings for work in reading.works]
         started = [*reading, *self._searches, *self._looks]
-        return [*started, *(answer for batch in self._batches for answer in batch.answers)]
+        return [*started, *self._batches.answers]
 
     def _start_waiting(self) -> list[Event]:
         """Take in as many waiting requests as there are slots and memory for, in their order."""
@@ -160,7 +157,7 @@ class HuggingFaceEngine:
                 events.append(self._enqueue(work))
                 account.add(work)
             except Exception as error:  # a request must not take its neighbours along
-                events.append(_failed(request, error))
+                events.append(failed(request, error))
             if self._waiting and self._waiting[0] is request:
                 self._waiting.popleft()
             self._next = None
@@ -168,7 +165,7 @@ class HuggingFaceEngine:
 
     def _grow(self) -> list[Event]:
         """Room for the next token of each answer, oldest first; where there is none, the newest step back."""
-        short = [answer for batch in self._batches for answer in batch.answers if answer.full]
+        short = [answer for answer in self._batches.answers if answer.full]
         if not short:
             return []
         for answer in sorted(short, key=_age):
@@ -179,8 +176,7 @@ class HuggingFaceEngine:
                 self._step_back(newest)
                 running = [work for work in running if work is not newest]
         events = self._compact()
-        for batch in self._batches:
-            batch.reserve()
+        self._batches.reserve()
         return events
 
     def _step_back(self, answer: Answer) -> None:
@@ -252,7 +248,7 @@ class HuggingFaceEngine:
         try:
             events = look.advance()
         except Exception as error:
-            return [_failed(look.request, error, 1, look.demand.length)]
+            return [failed(look.request, error, 1, look.demand.length)]
         if not look.done:
             self._looks.append(look)
         return list(events)
@@ -265,7 +261,7 @@ class HuggingFaceEngine:
                 self._readings.extendleft(Reading(self._model, [work]) for work in reversed(reading.works))
                 return []
         rows = reading.rows
-        return [_failed(work.request, error, rows.size, rows.length) for work in reading.works]
+        return [failed(work.request, error, rows.size, rows.length) for work in reading.works]
 
     def _begin(self, reading: Reading) -> list[Event]:
         """From prompts that are read to running requests."""
@@ -281,51 +277,19 @@ class HuggingFaceEngine:
         batch = Batch(reading.rows, answers)
         events = batch.begin(reading.logits, reading.sources, reading.choices)
         alone = first.request.lane == "exact" or all(answer.done for answer in answers)
-        if alone or not self._joined(batch):
-            self._batches.append(batch)
+        self._batches.add(batch, alone=alone)
         return events
-
-    def _joined(self, batch: Batch) -> bool:
-        """Whether ``batch`` went into the shared one; where that fails it goes on beside it."""
-        if not isinstance(batch.rows, CausalRows):
-            return False
-        if self._shared not in self._batches:
-            self._shared = batch
-            batch.rows.share()
-            return False
-        assert self._shared is not None
-        try:
-            self._shared.join(batch)
-        except Exception:  # out of memory, mostly; both batches are as they were
-            return False
-        return True
 
     def _advance(self) -> list[Event]:
         """One token for every running request."""
-        events: list[Event] = []
-        for batch in self._batches:
-            try:
-                events += batch.advance()
-            except Exception as error:
-                events += self._rescue(batch, error)
+        events = self._batches.advance()
         for search in list(self._searches):
             try:
                 events += search.advance()
             except Exception as error:
-                events.append(_failed(search.request, error, search.request.params.beam))
+                events.append(failed(search.request, error, search.request.params.beam))
                 search.done = True
         return events
-
-    def _rescue(self, batch: Batch, error: Exception) -> list[Event]:
-        """Fail as few requests as possible after a step that raised."""
-        victims = batch.answers
-        if is_out_of_memory(error):
-            forgot = self.forget()
-            if (forgot or len(victims) > 1) and batch.retreat():
-                victims = [] if forgot else victims[-1:]
-        for answer in victims:
-            answer.failed = True
-        return _fail(batch, victims, error)
 
     def forget(self) -> bool:
         """Let go of all finished texts; whether there were any."""
@@ -336,28 +300,10 @@ class HuggingFaceEngine:
 
     def _compact(self) -> list[Event]:
         """Let go of what is over."""
-        events: list[Event] = []
-        kept = []
-        for batch in self._batches:
-            try:
-                batch.compact(self._prefixes)
-            except Exception as error:
-                events += _fail(batch, [answer for answer in batch.answers if not answer.away], error)
-                continue
-            if batch.answers:
-                kept.append(batch)
-        self._batches = kept
+        events = self._batches.compact()
         self._searches = [search for search in self._searches if not search.done]
         return events
 
 
 def _age(answer: Answer) -> int:
     return answer.number
-
-
-def _fail(batch: Batch, answers: Sequence[Answer], error: Exception) -> list[Event]:
-    return [_failed(answer.request, error, batch.rows.size, batch.rows.length) for answer in answers]
-
-
-def _failed(request: Request, error: Exception, rows: int = 1, length: int = 0) -> Failed:
-    return Failed(id=request.id, error=while_generating(error, rows, length))

@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 
 from backends.base import BackendError
 from backends.hf.choosing.sampling import Choice
+from backends.hf.errors import while_generating
 from backends.hf.prompt import Prompt
-from repl.messages import Request, Started, Step
+from repl.messages import Failed, Request, Started, Step
 
 
 def started(request: Request, prompt: Prompt, notes: Sequence[str], piece: Callable[[int], bytes]) -> Started:
@@ -50,6 +51,11 @@ def step(
         forced=forced,
         distribution=choice.distribution,
     )
+
+
+def failed(request: Request, error: Exception, rows: int = 1, length: int = 0) -> Failed:
+    """The end of a request amid ``rows`` of ``length`` tokens."""
+    return Failed(id=request.id, error=while_generating(error, rows, length))
 
 
 def not_a_number(index: int) -> BackendError:
