@@ -2,7 +2,23 @@
 
 import torch
 
+from backends.base import BackendError
 from backends.faults import end, first_line
+
+
+def require(model: str, device: str) -> None:
+    """Raise ``BackendError`` if torch cannot use the GPU that model ``model`` is to run on."""
+    if not device.startswith("cuda"):
+        return
+    try:
+        torch.cuda.init()
+    except Exception as error:  # an assertion where it was built for the CPU, else a RuntimeError
+        raise BackendError(
+            "unsupported",
+            f"model '{model}' cannot run on {device}: {first_line(error)}",
+            "multigpu-repl doctor tells which torch fits the driver; --devices cpu runs it on the CPU",
+            str(error),
+        ) from None
 
 
 def end_if_lost() -> None:

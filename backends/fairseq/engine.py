@@ -7,6 +7,7 @@ from itertools import chain
 
 import torch
 
+from backends import cuda
 from backends.base import BackendError, Progress
 from backends.fairseq import load as loading
 from backends.fairseq.batch import Batch
@@ -17,7 +18,7 @@ from backends.fairseq.probe import Probe
 from backends.fairseq.scoring import score
 from backends.fairseq.tokenizing import tokenize
 from backends.fairseq.waiting import Waiting
-from backends.faults import while_generating
+from backends.faults import is_out_of_memory, while_generating
 from backends.outbox import Outbox
 from repl.messages import Capabilities, Event, Failed, Finished, ModelSpec, Request
 from repl.params import Params
@@ -30,6 +31,7 @@ _NAP = 0.0002
 
 def load(spec: ModelSpec, device: str, threads: int, progress: Progress) -> "FairseqEngine":
     """An engine that has answered once; raises ``BackendError``."""
+    cuda.require(spec.name, device)
     torch.set_num_threads(threads)
     slots = spec.slots or (CPU_SLOTS if device == "cpu" else GPU_SLOTS)
     engine = FairseqEngine(loading.load(spec, device, progress), slots)
@@ -158,12 +160,9 @@ class FairseqEngine:
             events = next(parts)
         except Exception as error:
             self._lookups.popleft()
-            self._release()
-            return [
-                Failed(
-                    id=request.id, error=while_generating(error, "fairseq", 1, self._model.max_target).error
-                )
-            ]
+            self._give_back(error)
+            told = while_generating(error, "fairseq", 1, self._model.max_target)
+            return [Failed(id=request.id, error=told.error)]
         if isinstance(events[-1], Finished):
             self._lookups.popleft()
         return events
@@ -178,7 +177,7 @@ class FairseqEngine:
 
     def _broken_off(self, members: Sequence[Member], error: Exception) -> list[Event]:
         """Whoever was alone in a batch that broke has failed; of several each gets a try alone."""
-        self._release()
+        self._give_back(error)
         if len(members) > 1:
             for member in members:
                 member.again()
@@ -187,6 +186,13 @@ class FairseqEngine:
         return [
             Failed(id=m.request.id, error=while_generating(error, "fairseq", *m.size).error) for m in members
         ]
+
+    def _give_back(self, error: Exception) -> None:
+        """Let go of the memory of what has failed, and leave if its cause leaves no use of the device."""
+        error.__traceback__ = None  # whose frames hold the tensors
+        if not isinstance(error, BackendError) and not is_out_of_memory(error):
+            cuda.end_if_lost()
+        self._release()
 
     def _release(self) -> None:
         if self._model.device.type == "cuda":

@@ -45,6 +45,7 @@ class Passes:
             except Exception:
                 if len(chosen) == 1:
                     raise
+            if wait.forced is None:  # not in there: what the pass had made would be held meanwhile
                 for each in chosen:  # whoever is at fault, and whoever takes too much, is found alone
                     each.alone = True
                 self._read([wait])

@@ -44,9 +44,10 @@ class Relay(Generic[T], Iterator[T]):
         self._closing = True
         self._thread.join()
         error, self._error = self._error, None
-        if error is not None:
-            raise error
-        raise StopIteration
+        try:
+            raise error or StopIteration
+        finally:
+            del error  # or it would hold itself, by the frame it was raised from, and all that the call held
 
     def close(self) -> None:
         """End the call where it stands; returns when its thread is gone."""

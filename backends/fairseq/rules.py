@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
+from backends import upload
 from backends.fairseq.text import Codec
 from backends.stops import cut
 
@@ -24,7 +25,7 @@ class NoRepeat:
     def __call__(self, history: list[int], start: int, lprobs: Tensor) -> None:
         """See ``search.Rule``."""
         if banned := repeats(history, self._size):
-            lprobs[list(banned)] = _IMPOSSIBLE
+            lprobs.index_fill_(0, upload.integers(list(banned), lprobs.device), _IMPOSSIBLE)
 
 
 class EndAtStop:

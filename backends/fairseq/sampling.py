@@ -33,7 +33,8 @@ class KeyedSampling(Search):  # type: ignore[misc]
 
     def __init__(self, dictionary: Dictionary, draws: Sequence[Draws], cut: Cut) -> None:
         super().__init__(dictionary)
-        self._draws = draws
+        self._draws = list(draws)
+        """Of the sentences that are still in the batch."""
         self._cut = cut
         self.proc_lp: Tensor | None = None
         """Of the last draw, under the distribution after the cut: ``[sentences, 1]``."""
@@ -50,10 +51,8 @@ class KeyedSampling(Search):  # type: ignore[misc]
 
         As in ``fairseq.search.Sampling`` the scores are those of the distribution before the cut.
         """
-        assert original_batch_idxs is not None
         rows = lprobs[:, 0]
-        draws = [self._draws[sentence] for sentence in original_batch_idxs.tolist()]
-        parts = [(draw.seed, draw.sample, max(0, step - draw.start)) for draw in draws]
+        parts = [(draw.seed, draw.sample, max(0, step - draw.start)) for draw in self._draws]
         keys = noise.keys(parts, rows.device)
         left = self._cut(rows)
         tokens = noise.draw_rows(left, keys)[:, None]
@@ -62,3 +61,7 @@ class KeyedSampling(Search):  # type: ignore[misc]
         if step > 0:
             drawn = drawn + scores[:, :, step - 1]
         return drawn, tokens, torch.zeros_like(tokens)
+
+    def prune_sentences(self, batch_idxs: Tensor) -> None:
+        """fairseq drops the sentences that are complete."""
+        self._draws = [self._draws[place] for place in batch_idxs.tolist()]

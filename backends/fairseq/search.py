@@ -128,14 +128,14 @@ class Watched(Search):  # type: ignore[misc]
         original_batch_idxs: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """See ``Search.step``; ``lprobs`` is ``[sentences, beam, vocab]``."""
-        assert prev_output_tokens is not None and original_batch_idxs is not None
+        assert prev_output_tokens is not None
         sentences, beam, _ = lprobs.shape
-        self._ids = original_batch_idxs.tolist()
         if self._rows is None:
+            self._ids = list(range(sentences))
             self._rows = [[None] * beam for _ in range(sentences)]
         raw = self._probe.take()
         before = scores[:, :, step - 1] if step else None
-        self._check(raw, before, step)
+        strange = self._strange(raw, before)
         self._restrict(step, lprobs, prev_output_tokens)
         found: tuple[Tensor, Tensor, Tensor] = self._inner.step(
             step, lprobs, scores, prev_output_tokens, original_batch_idxs
@@ -143,8 +143,13 @@ class Watched(Search):  # type: ignore[misc]
         if any(step >= self._watch.limits[sentence].start for sentence in self._ids):
             wanted = any(self._watch.limits[sentence].told(step) for sentence in self._ids)
             distribution = figures.wire(raw) if self._watch.distributions and wanted else None
-            self._extend(step, found[2].tolist(), self._figures(raw, lprobs, before, found), distribution)
+            candidates = self._figures(raw, lprobs, before, found, strange)
+            beams = [[int(candidate.pop()) for candidate in each] for each in candidates]
+            doubts = [[candidate.pop() for candidate in each] for each in candidates]
+            self._check([any(each) for each in doubts], step)
+            self._extend(step, beams, candidates, distribution)
         else:
+            self._check(strange.tolist(), step)
             self._candidates = [[None] * found[0].shape[1] for _ in self._ids]
         return self._without_dropped(found)
 
@@ -182,19 +187,20 @@ class Watched(Search):  # type: ignore[misc]
             self._dropped.add(sentence)
             self._watcher.failed(sentence, error)
 
-    def _check(self, raw: Tensor, before: Tensor | None, step: int) -> None:
+    def _strange(self, raw: Tensor, before: Tensor | None) -> Tensor:
         """fairseq turns NaN into "impossible" and goes on; here it is an error of any hypothesis that counts.
 
         ``before`` are the summed scores of the hypotheses, ``[sentences, beam]``; None in the first step.
+        Says of each sentence whether it has one, and does not wait for the device.
         """
         strange = raw[:, 0].isnan().view(len(self._ids), -1)
-        if before is not None:
-            strange = strange & before.isfinite()
-        if not strange.any():
-            return
-        for place in strange.any(1).nonzero().flatten().tolist():
-            sentence = self._ids[place]
-            self._fail(sentence, not_a_number(max(0, step - self._watch.limits[sentence].start)))
+        return (strange if before is None else strange & before.isfinite()).any(1)
+
+    def _check(self, strange: Sequence[bool], step: int) -> None:
+        """Fail the sentences that have no numbers any more."""
+        for sentence, is_strange in zip(self._ids, strange, strict=True):
+            if is_strange:
+                self._fail(sentence, not_a_number(max(0, step - self._watch.limits[sentence].start)))
 
     def _restrict(self, step: int, lprobs: Tensor, history: Tensor) -> None:
         """Hold each sentence to its limits and to the rules, as fairseq does where there is but one."""
@@ -213,7 +219,8 @@ class Watched(Search):  # type: ignore[misc]
                 row.fill_(_IMPOSSIBLE)
                 row[:, self.eos] = end
             elif step < limits.least:
-                row[:, [self.eos, *self._watch.stops]] = _IMPOSSIBLE
+                for token in (self.eos, *self._watch.stops):
+                    row[:, token] = _IMPOSSIBLE
             if self._watch.rules or self._watch.stops:
                 if tokens is None:
                     tokens = history[:, 1:].view(*lprobs.shape[:2], -1).tolist()
@@ -233,16 +240,28 @@ class Watched(Search):  # type: ignore[misc]
         return found
 
     def _figures(
-        self, raw: Tensor, lprobs: Tensor, before: Tensor | None, found: tuple[Tensor, Tensor, Tensor]
+        self,
+        raw: Tensor,
+        lprobs: Tensor,
+        before: Tensor | None,
+        found: tuple[Tensor, Tensor, Tensor],
+        strange: Tensor,
     ) -> list[list[list[float]]]:
-        """Of each candidate of each sentence what ``nodes.grown`` reads; ``before`` is that of ``_check``."""
+        """Of each candidate of each sentence what ``nodes.grown`` reads, then whether its sentence is
+        ``strange``, and its beam: all for which the host has to wait. ``before`` is that of ``_strange``.
+        """
         totals, tokens, beams = found
         sentences, beam, _ = lprobs.shape
         rows = (beams + torch.arange(sentences, device=beams.device)[:, None] * beam).flatten()
         increments = totals if before is None else totals - before.gather(1, beams)
         columns = [tokens, totals, increments, self._processed(lprobs, tokens)]
+        more = [strange[:, None].expand_as(tokens), beams]
         table = figures.table(
-            raw, rows, [column.flatten() for column in columns], self._watch.alternatives or None
+            raw,
+            rows,
+            [column.flatten() for column in columns],
+            self._watch.alternatives or None,
+            [column.flatten() for column in more],
         )
         size = len(table) // sentences
         return [table[place : place + size] for place in range(0, len(table), size)]

@@ -10,6 +10,7 @@ import msgspec
 import torch
 import transformers
 
+from backends import cuda
 from backends.base import BatchingEngine, Progress
 from backends.faults import package_needed
 from backends.hf import compiled, group, onnx
@@ -45,6 +46,7 @@ def load(spec: ModelSpec, device: str, threads: int, progress: Progress) -> Batc
     """See ``Backend.load``."""
     try:
         with _quietly(threads):
+            cuda.require(spec.name, device)
             return _load(spec, device, threads, progress)
     except Exception as error:
         raise while_loading(error, spec.name, spec.path, device) from error

@@ -14,6 +14,8 @@ from tests.backends.fairseq.support import (
 )
 
 # isort: split
+import gc
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +92,29 @@ def test_when_a_pass_breaks_each_is_read_alone(
     monkeypatch.setattr(teacher, "_run", run)
     ends = [heard[-1] for heard in together(engine, texts())]
     assert [type(end) for end in ends] == [Finished, Finished, Failed, Finished, Finished]
+
+
+def test_a_pass_that_broke_holds_no_memory_when_each_is_read_alone(
+    engine: FairseqEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[weakref.ref[Any]] = []
+    left: list[bool] = []
+
+    def run(network: Any, inputs: Any, run: Any = teacher._run) -> Any:
+        if len(inputs[0]) > 1:
+            tensor = inputs[0].clone()
+            held.append(weakref.ref(tensor))
+            raise RuntimeError("out of memory")
+        left.append(any(one() is not None for one in held))
+        return run(network, inputs)
+
+    monkeypatch.setattr(teacher, "_run", run)
+    gc.disable()
+    try:
+        together(engine, texts())
+    finally:
+        gc.enable()
+    assert held and not any(left)
 
 
 def test_a_cancelled_text_is_not_read(engine: FairseqEngine, monkeypatch: pytest.MonkeyPatch) -> None:

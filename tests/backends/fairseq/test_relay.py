@@ -1,7 +1,9 @@
 from tests.backends.fairseq import ready  # noqa: F401
 
 # isort: split
+import gc
 import threading
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -61,3 +63,28 @@ def test_what_the_call_raises_is_raised_to_the_caller() -> None:
     with pytest.raises(KeyError, match="x"):
         next(relay)
     assert next(relay, None) is None
+
+
+def test_a_call_that_failed_keeps_nothing_of_what_it_held() -> None:
+    """Its tensors may fill a GPU: who asks for memory next does not wait for the garbage collector."""
+
+    class Tensor:
+        """Stands for one."""
+
+    held: list[weakref.ref[Tensor]] = []
+
+    def call(emit: Callable[[int], None]) -> None:
+        tensor = Tensor()
+        held.append(weakref.ref(tensor))
+        raise RuntimeError("out of memory")
+
+    relay = Relay(call)
+    gc.disable()
+    try:
+        try:
+            next(relay)
+        except RuntimeError as error:
+            told = str(error)
+        assert told == "out of memory" and held[0]() is None
+    finally:
+        gc.enable()

@@ -47,7 +47,8 @@ def test_a_draw_is_the_keyed_one_and_scores_accumulate(translation: Path) -> Non
     lprobs = torch.randn(3, 1, 24).log_softmax(-1)
     before = lprobs.clone()
     scores = torch.tensor([[[-1.0, -2.0, -3.0]], [[-1.0, -1.5, -2.5]], [[0.0, -1.0, -4.0]]])
-    drawn, tokens, beams = search.step(3, lprobs, scores, None, torch.tensor([0, 2, 5]))
+    search.prune_sentences(torch.tensor([0, 2, 5]))
+    drawn, tokens, beams = search.step(3, lprobs, scores)
     assert torch.equal(lprobs, before)
     assert not beams.any()
     for row, sample in enumerate((10, 12, 15)):
@@ -66,7 +67,7 @@ def test_draws_follow_the_distribution(translation: Path) -> None:
     rows: Any = torch.full((4000, 1, 24), -torch.inf)
     rows[:, 0, 4:8] = wanted.log()
     search = KeyedSampling(dictionary, [Draws(3, i, 0) for i in range(4000)], Cut())
-    _, tokens, _ = search.step(0, rows, torch.empty(4000, 1, 0), None, torch.arange(4000))
+    _, tokens, _ = search.step(0, rows, torch.empty(4000, 1, 0))
     counts = torch.bincount(tokens.flatten(), minlength=24)[4:8]
     expected = wanted * 4000
     assert float(((counts - expected) ** 2 / expected).sum()) < 16.27

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
 from unittest import mock
-from weakref import WeakValueDictionary
+from weakref import WeakValueDictionary, finalize
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -26,6 +26,7 @@ FREE = 8 << 30
 _CUDA, _META = 1, 14
 """Of c10's ``DeviceType``."""
 _INDEXES = {aten.index.Tensor, aten.index_put_.default, aten._index_put_impl_.default}
+_SOFTMAXES = {aten._softmax.default, aten._log_softmax.default}
 _READS = {
     aten._local_scalar_dense.default,
     aten._unique2.default,
@@ -79,6 +80,10 @@ class Card(TorchDispatchMode):
         self.waits = Counter()
         self.graph = None
         """Records what is done; see ``pretended_graphs``."""
+        self.limit = None
+        """Bytes that it holds at most of what is made from now on; None to keep no account."""
+        self.used = 0
+        self._owners = Counter()
         self._pinned = WeakValueDictionary()
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
@@ -113,7 +118,7 @@ class Card(TorchDispatchMode):
         # What looks into a weight is a weight, in inference mode too.
         weight = function.is_view and not all(one.is_inference() for one in ours)
         with torch.inference_mode(torch.is_inference_mode_enabled() and not weight):
-            return _each(lambda one: known[id(one)] if id(one) in known else _held(one, there), found)
+            return _each(lambda one: known[id(one)] if id(one) in known else self._held(one, there), found)
 
     def _check(self, function, args, tensors):
         """Whether CUDA does that, and whether the host has to wait for it."""
@@ -131,6 +136,29 @@ class Card(TorchDispatchMode):
             waits += ["a number of the host"] * len(strangers)
         for wait in waits:
             self._wait(wait)
+
+    def _held(self, one, device):
+        if not isinstance(one, torch.Tensor):
+            return one
+        made = Held(one, device)
+        if self.limit is not None:
+            self._account(made, one.untyped_storage())
+        return made
+
+    def _account(self, made, storage):
+        """Count the memory of ``made`` for as long as anything lies in it."""
+        place, size = storage.data_ptr(), storage.nbytes()
+        if not self._owners[place]:
+            if self.used + size > self.limit:
+                raise torch.OutOfMemoryError(f"CUDA out of memory. Tried to allocate {size} bytes.")
+            self.used += size
+        self._owners[place] += 1
+        finalize(made, self._release, place, size).atexit = False
+
+    def _release(self, place, size):
+        self._owners[place] -= 1
+        if not self._owners[place]:
+            self.used -= size
 
     def _wait(self, what):
         if self.graph is not None:
@@ -164,6 +192,8 @@ def _computed(function, args, kwargs):
     """What the CPU makes of it."""
     if function is aten.histc.default and not args[0].is_floating_point():  # a CPU cannot, CUDA can
         return function(args[0].float(), *args[1:], **kwargs).to(args[0].dtype)
+    if function in _SOFTMAXES and args[2]:  # from half to float in one go
+        return function(args[0].float(), args[1], False)
     return function(*args, **kwargs)
 
 
@@ -183,10 +213,6 @@ def _each(change, value):
 
 def _inside(one):
     return one.inside if isinstance(one, Held) else one
-
-
-def _held(one, device):
-    return Held(one, device) if isinstance(one, torch.Tensor) else one
 
 
 def _card(device):
