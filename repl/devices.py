@@ -5,7 +5,7 @@ NVML or, where that is missing, CUDA's driver; AMD and Apple GPUs are not seen.
 """
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from itertools import count
 from os import environ
 from typing import Any
@@ -16,6 +16,9 @@ from backends import registry
 from repl import cores, driver_api, nvml
 from repl.config import Config, ConfigError, ModelConfig
 from repl.pool.plan import ReplicaPlan, ReplicaStatus
+
+REMOTE = "net"
+"""Where a replica is whose model runs on a server; ``net:0`` in a plan."""
 
 
 class Device(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,6 +90,18 @@ def readings() -> dict[str, GpuReading]:
     return found
 
 
+def together(device: str, known: Mapping[str, GpuReading]) -> GpuReading | None:
+    """Of a replica's device, or of all of its devices; None where one of them does not tell."""
+    found = [known[one] for one in device.split("+") if one in known]
+    if not found or len(found) < device.count("+") + 1:
+        return None
+    return GpuReading(
+        utilisation=sum(one.utilisation for one in found) / len(found),
+        memory_used=sum(one.memory_used for one in found),
+        memory_total=sum(one.memory_total for one in found),
+    )
+
+
 def _memory(library: Any, handle: Any) -> tuple[int, int]:
     """Bytes in use and in all; those of the machine where a GPU has none of its own."""
     try:
@@ -111,15 +126,18 @@ def plan(config: Config) -> list[ReplicaPlan]:
         (model, i, where) for model in config.models.values() for i, where in enumerate(_groups(model, there))
     ]
     shares = iter(cores.shares(sum(where == "cpu" for _, _, where in placed)))
-    feeding = cores.shares(len(placed))[0].threads  # what the CPU side of a GPU replica may take
+    here = sum(where != REMOTE for _, _, where in placed)
+    feeding = cores.shares(max(1, here))[0].threads  # what the CPU side of a GPU replica may take
     crowd = Counter(gpu for _, _, where in placed for gpu in where.split("+"))
     plans = []
-    on_cpu = 0
+    on_cpu = elsewhere = 0
     for model, index, where in placed:
         others = 1 if where == "cpu" else max(crowd[gpu] for gpu in where.split("+"))
         share = cores.Share(threads=feeding)
         if where == "cpu":
             share, where, on_cpu = next(shares), f"cpu:{on_cpu}", on_cpu + 1
+        elif where == REMOTE:
+            where, elsewhere = f"{REMOTE}:{elsewhere}", elsewhere + 1
         plans.append(
             ReplicaPlan(
                 name=f"{model.name}/{index}",
@@ -135,13 +153,16 @@ def plan(config: Config) -> list[ReplicaPlan]:
 def place(model: ModelConfig, device: str, running: Collection[ReplicaStatus]) -> ReplicaPlan:
     """One more replica of ``model`` on ``cuda:N`` or ``cpu``, beside those that run.
 
+    One of a model on a server takes no device.
+
     On a CPU it gets one thread and is not kept to a core: the shares were dealt out at the start. Raises
     ``ConfigError`` for a GPU that is not there.
     """
     threads, crowd = 1, 1
-    if device == "cpu":
+    kind = REMOTE if _is_remote(model) else device
+    if kind in ("cpu", REMOTE):
         taken = {replica.device for replica in running}
-        device = next(f"cpu:{i}" for i in count() if f"cpu:{i}" not in taken)
+        device = next(f"{kind}:{i}" for i in count() if f"{kind}:{i}" not in taken)
     elif model.gpus_per_replica > 1:
         raise ConfigError(
             f"a replica of '{model.name}' takes {model.gpus_per_replica} GPUs and cannot be added to one"
@@ -189,9 +210,16 @@ def _groups(model: ModelConfig, there: list[Device]) -> list[str]:
     return ["+".join(group) for group in groups]
 
 
+def _is_remote(model: ModelConfig) -> bool:
+    """Whether its replicas run nothing here."""
+    return getattr(registry.find(model.backend), "remote", False)
+
+
 def _places(model: ModelConfig, visible: list[str]) -> list[str]:
     """A device for each replica of ``model``."""
     wanted = model.replicas
+    if _is_remote(model):
+        return [REMOTE] * (wanted if isinstance(wanted, int) else 1)
     if isinstance(wanted, tuple):
         for device in wanted:
             if device != "cpu" and device not in visible:

@@ -1,5 +1,6 @@
 """Opens a pool and a session for a front end: the replicas, the record, what the command line asked for."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager, nullcontext
 
@@ -40,7 +41,8 @@ async def open_session(config: Config, options: Options) -> AsyncIterator[Sessio
     Raises ``ConfigError`` for devices that are not there, a trace that cannot be written, a port that cannot
     be served or a session that cannot be resumed.
     """
-    async with open_pool(config, options, plan(config), config.queue_limit) as pool:
+    plans = await asyncio.to_thread(plan, config)  # a driver may take seconds to wake its cards
+    async with open_pool(config, options, plans, config.queue_limit) as pool:
         session = Session(config, pool, Store(None if options.no_record else default_path()))
         try:
             await _resume(session, options.resume)

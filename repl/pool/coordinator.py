@@ -18,7 +18,7 @@ from repl.messages import Error, Request, Stopped
 from repl.pool import local, policy
 from repl.pool.group import Group
 from repl.pool.metrics import ModelMetrics
-from repl.pool.plan import Limits, ReplicaPlan, ReplicaStatus
+from repl.pool.plan import Limits, ReplicaPlan, ReplicaStatus, answers_to
 from repl.pool.process import Launcher
 from repl.pool.replica import Replica
 from repl.pool.ticket import OnLoss, Sink, Ticket
@@ -26,6 +26,7 @@ from repl.pool.trace import Trace
 
 TICK = 0.5
 """Seconds between two looks at rates and hangs."""
+_encoder = msgspec.msgpack.Encoder()
 
 
 class Refused(Exception):
@@ -42,6 +43,10 @@ class QueueFull(Refused):
 
 class Unavailable(Refused):
     """No such model, replica or device."""
+
+
+class Unsendable(Refused):
+    """It holds what has no form on the wire: halves of characters, or numbers of more than 64 bits."""
 
 
 class Coordinator:
@@ -114,8 +119,9 @@ class Coordinator:
         ``pin`` keeps it to a replica (``lm/0``) or to a device as plans name it (``cuda:1``, ``cpu:0``);
         ``home`` names the replica to prefer; ``on_loss`` says whether an answer whose replica dies ends as
         lost or goes on elsewhere, where the backend can. ``sink`` is called on the loop with each event,
-        never before this returns. Raises ``QueueFull`` or ``Unavailable``.
+        never before this returns. Raises ``QueueFull``, ``Unavailable`` or ``Unsendable``.
         """
+        _check_sendable(request)
         group = self._group(request.model)
         pinned = self._pinned(group, request.model, pin) if pin else None
         if len(group.queue) >= self._queue_limit:
@@ -153,9 +159,9 @@ class Coordinator:
         )
 
     def _pinned(self, group: Group, model: str, pin: str) -> frozenset[str]:
-        names = frozenset(r.name for r in group.replicas if pin in (r.name, r.plan.device))
-        if names:
-            return names
+        pinned = frozenset(r.name for r in group.replicas if answers_to(r.name, r.plan.device, pin))
+        if pinned:
+            return pinned
         known = ", ".join(f"{r.name} on {r.plan.device}" for r in group.replicas)
         raise Unavailable(
             Error(kind="unsupported", message=f"{model} has no replica '{pin}'", hint=f"it has {known}")
@@ -205,7 +211,7 @@ class Coordinator:
 
     def drain(self, name: str) -> None:
         """Let a replica, or all on a device, finish what runs and leave; raises ``Unavailable``."""
-        chosen = [r for r in self._replicas.values() if name in (r.name, r.plan.device)]
+        chosen = [r for r in self._replicas.values() if answers_to(r.name, r.plan.device, name)]
         for replica in chosen or [self._unknown(name)]:
             replica.drain()
             self._groups[replica.plan.model.name].fail_hopeless()
@@ -226,8 +232,12 @@ class Coordinator:
             await self._changed.wait()
 
     async def restart(self, name: str) -> None:
-        """Restart a replica, or all replicas of a model; raises ``Unavailable``."""
-        chosen = [r for r in self._replicas.values() if name in (r.name, r.plan.model.name)]
+        """Restart a replica, or all of a model or on a device; raises ``Unavailable``."""
+        chosen = [
+            r
+            for r in self._replicas.values()
+            if name == r.plan.model.name or answers_to(r.name, r.plan.device, name)
+        ]
         for replica in chosen or [self._unknown(name)]:
             await replica.restart()
 
@@ -252,3 +262,17 @@ class Coordinator:
             now = time.monotonic()
             for replica in self._replicas.values():
                 replica.tick(now)
+
+
+def _check_sendable(request: Request) -> None:
+    """Refuse here what would break the connection of the replica that takes it."""
+    try:
+        _encoder.encode(request)
+    except (UnicodeEncodeError, OverflowError) as error:
+        raise Unsendable(
+            Error(
+                kind="bad_parameter",
+                message=f"the request cannot be sent: {error}",
+                hint="leave out what is no Unicode, and numbers of more than 64 bits",
+            )
+        ) from None

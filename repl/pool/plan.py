@@ -9,6 +9,11 @@ from repl.messages import Capabilities, Error, ModelSpec
 State = Literal["starting", "loading", "ready", "busy", "draining", "failed", "restarting", "stopped"]
 
 
+def answers_to(replica: str, where: str, word: str) -> bool:
+    """Whether ``word`` names a replica: by its own name, by its device or by one of its devices."""
+    return word in (replica, where, *where.split("+"))
+
+
 class ReplicaPlan(msgspec.Struct, frozen=True, kw_only=True):
     """One process to run: which model on which device."""
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from repl.pool.plan import answers_to
 from repl.session.errors import InputError
 from repl.spelling import nearest
 
@@ -17,7 +18,7 @@ LONGEST_LINE = 1 << 20
 """Bytes of UTF-8."""
 
 _ADDRESS = re.compile(r"@(\S+)(?:\s(.*))?\Z", re.DOTALL)
-_DEVICE = re.compile(r"(?:gpu:?|cuda:)(\d+)|(cpu:\d+)")
+_DEVICE = re.compile(r"(?:gpu:?|cuda:)(\d+)|((?:cpu|net):\d+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def resolve(
         if replica.name == name:
             return {replica.model: name}
     if where := device(name):
-        there = dict.fromkeys((r.model for r in replicas if r.device == where), where)
+        there = dict.fromkeys((r.model for r in replicas if answers_to(r.name, r.device, where)), where)
         chosen = {model: where for model in comparison if model in there}
         if not there:
             devices = ", ".join(dict.fromkeys(replica.device for replica in replicas)) or "none"
@@ -108,9 +109,9 @@ def resolve(
 
 
 def device(name: str) -> str | None:
-    """``cuda:1`` for ``gpu1``, ``gpu:1`` or itself, ``cpu:0`` for itself; None for what names no device."""
+    """``cuda:1`` for ``gpu1``, ``GPU:1`` or itself, ``cpu:0`` for itself; None for what names no device."""
     match = _DEVICE.fullmatch(name)
-    return None if match is None else match[2] or f"cuda:{match[1]}"
+    return None if match is None else (match[2] or "").lower() or f"cuda:{int(match[1])}"
 
 
 def short(device: str) -> str:
@@ -120,7 +121,7 @@ def short(device: str) -> str:
 
 def addresses(models: Sequence[str], replicas: Sequence[Replica]) -> dict[str, str]:
     """Everything that can follow ``@``, with what it is."""
-    devices = dict.fromkeys(replica.device for replica in replicas)
+    devices = dict.fromkeys(device for replica in replicas for device in replica.device.split("+"))
     return (
         dict.fromkeys(models, "model")
         | {short(device): "device" for device in devices}

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from repl.config import Config
     from repl.devices import GpuReading
+    from repl.pool.plan import ReplicaStatus
     from repl.session.session import Session
     from repl.tui.views.panes import Panes
 
@@ -77,6 +78,8 @@ class Frame:
 
     def read_devices(self) -> None:
         """Take the GPUs' load and memory anew, where there are any."""
+        if self._app.session is None:  # the devices are being looked for
+            return
         from repl.devices import readings
 
         self.readings = readings()
@@ -110,7 +113,17 @@ class Frame:
         if self._app.session is None:
             return [[(" ○ starting the replicas", "muted")]]
         most = 2 if self._size.height >= TALL else 1
-        return replica_rows(self._app.session.status(), self.readings, width, most)
+        replicas = self._app.session.status()
+        return replica_rows(replicas, self._readings_of(replicas), width, most)
+
+    def _readings_of(self, replicas: Sequence[ReplicaStatus]) -> dict[str, GpuReading]:
+        """By a replica's device, or its devices."""
+        if not self.readings:
+            return {}
+        from repl.devices import together
+
+        found = {replica.device: together(replica.device, self.readings) for replica in replicas}
+        return {device: reading for device, reading in found.items() if reading is not None}
 
     def _footer(self, width: int) -> Sequence[Words]:
         return [footer(self._remark or self._hints(width), self._settings(), width)]

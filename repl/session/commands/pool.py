@@ -4,9 +4,10 @@ from typing import TYPE_CHECKING
 
 from repl.config import ConfigError
 from repl.config.schema import device as named_device
-from repl.devices import place
+from repl.devices import place, readings, together
 from repl.pool import Refused, ReplicaStatus
 from repl.pool.metrics import Histogram
+from repl.pool.plan import answers_to
 from repl.session import routing
 from repl.session.commands.base import Command, one_model, say
 from repl.session.errors import InputError
@@ -14,8 +15,9 @@ from repl.session.frontend import FrontEnd, Table
 from repl.spelling import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from repl.devices import GpuReading
     from repl.pool.metrics import ModelMetrics
     from repl.session.commands.base import Offer
     from repl.session.session import Session
@@ -34,7 +36,8 @@ async def _replicas(session: "Session", ui: FrontEnd, argument: str) -> None:
 
 
 def _replica_table(session: "Session") -> Table:
-    rows = tuple(_replica_row(status) for status in session.status())
+    known = readings()
+    rows = tuple(_replica_row(status, known) for status in session.status())
     errors = tuple(
         f"{s.name}: {s.error.message}. {s.error.hint}".rstrip(" .") for s in session.status() if s.error
     )
@@ -46,12 +49,14 @@ def _replica_table(session: "Session") -> Table:
         for note in s.capabilities.notes
     }
     waiting = f"{session.coordinator.queued()} queued"
-    columns = ("replica", "device", "state", "running", "tok/s", "memory", "restarts", "pid")
+    gpu = ("GPU",) if known else ()
+    columns = ("replica", "device", "state", "running", "tok/s", "memory", *gpu, "restarts", "pid")
     return Table(f"replicas, {waiting}", columns, rows, (*errors, *told))
 
 
-def _replica_row(status: ReplicaStatus) -> tuple[str, ...]:
+def _replica_row(status: ReplicaStatus, known: "Mapping[str, GpuReading]") -> tuple[str, ...]:
     loading = f" {status.loading:.0%}" if status.loading is not None else ""
+    gpu = (_gpu(together(status.device, known)),) if known else ()
     return (
         status.name,
         status.device,
@@ -59,9 +64,18 @@ def _replica_row(status: ReplicaStatus) -> tuple[str, ...]:
         f"{status.running}/{status.slots}",
         f"{status.tokens_per_second:.0f}",
         f"{status.memory / 1e9:.1f} GB" if status.memory else "",
+        *gpu,
         str(status.restarts),
         str(status.pid or ""),
     )
+
+
+def _gpu(reading: "GpuReading | None") -> str:
+    """What all its users together have of a GPU, and how busy it is."""
+    if reading is None:
+        return ""
+    total = f"{reading.memory_total / 1e9:.0f} GB"
+    return f"{reading.memory_used / 1e9:.1f} of {total}, {reading.utilisation:.0%} busy"
 
 
 def _add(session: "Session", ui: FrontEnd, words: "Sequence[str]") -> None:
@@ -105,7 +119,8 @@ def _replicas_offers(session: "Session", before: "Sequence[str]", begun: str) ->
 def _places(session: "Session") -> "Iterable[Offer]":
     for status in session.status():
         yield status.name, f"{status.device}, {status.state}"
-    for device in dict.fromkeys(status.device for status in session.status()):
+    devices = (device for status in session.status() for device in status.device.split("+"))
+    for device in dict.fromkeys(devices):
         yield routing.short(device), "device"
 
 
@@ -113,11 +128,12 @@ async def _restart(session: "Session", ui: FrontEnd, argument: str) -> None:
     if not argument:
         known = ", ".join(r.name for r in session.replicas())
         raise InputError("which replica?", f"/restart NAME, of {known}")
-    names = [r.name for r in session.replicas() if argument in (r.name, r.model)]
-    if names:
-        say(ui, f"restarting {' and '.join(names)}")
+    word = routing.device(argument) or argument
+    chosen = [r.name for r in session.replicas() if word == r.model or answers_to(r.name, r.device, word)]
+    if chosen:
+        say(ui, f"restarting {' and '.join(chosen)}")
     try:
-        await session.coordinator.restart(argument)
+        await session.coordinator.restart(word)
     except Refused as refused:
         raise InputError(refused.error.message, refused.error.hint) from None
 
@@ -125,8 +141,7 @@ async def _restart(session: "Session", ui: FrontEnd, argument: str) -> None:
 def _restart_offers(session: "Session", before: "Sequence[str]", begun: str) -> "Iterable[Offer]":
     if before:
         return
-    for status in session.status():
-        yield status.name, f"{status.device}, {status.state}"
+    yield from _places(session)
     for model in session.models:
         yield model, "all its replicas"
 
@@ -234,8 +249,8 @@ COMMANDS = (
     ),
     Command(
         name="restart",
-        usage="REPLICA | MODEL",
-        help="restart a replica, or all of a model",
+        usage="REPLICA | MODEL | DEVICE",
+        help="restart a replica, or all of a model or on a device",
         handler=_restart,
         offers=_restart_offers,
     ),
