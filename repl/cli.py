@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from repl import __version__, arguments, exits
 from repl.arguments import PROGRAM, UsageError
+from repl.spelling import is_unicode
 
 if TYPE_CHECKING:
     from repl.config import Config
@@ -42,6 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _obey(argv: Sequence[str]) -> int:
+    for word in argv:
+        if not is_unicode(word):
+            raise UsageError(f"{word} is not UTF-8: write it so, and name a file in it by another name")
     command, words = arguments.split(argv)
     try:
         return _COMMANDS[command](words)

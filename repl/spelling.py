@@ -1,4 +1,4 @@
-"""What a mistyped word was meant to be."""
+"""What a mistyped word was meant to be, and whether it is text at all."""
 
 import difflib
 from collections.abc import Iterable
@@ -11,3 +11,8 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
         return close[0]
     begun = [name for name in names if word and name.startswith(word)]
     return begun[0] if len(begun) == 1 else None
+
+
+def is_unicode(text: str) -> bool:
+    """Whether it can be sent and kept: not so with the halves of characters that stand for stray bytes."""
+    return text.isascii() or not any("\ud800" <= char <= "\udfff" for char in text)

@@ -173,6 +173,7 @@ class TestFrontEnds:
         (["--model"], "argument -m/--model: expected one argument"),
         (["--slots", "many"], "argument --slots: invalid int value: 'many'"),
         (["--metrics-port", "99999"], "--metrics-port: '99999' is not a port: it must be from 1 to 65535"),
+        (["--system", "caf\udce9"], "caf� is not UTF-8"),
         (["records"], "the following arguments are required: list|search|show|sessions|export|path"),
         (["run", "--format", "xml"], "argument --format: invalid choice: 'xml'"),
         (["--set", "temperature"], "--set temperature: write NAME=VALUE"),

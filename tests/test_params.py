@@ -80,3 +80,23 @@ def test_every_name_has_a_description_and_an_allowed_built_in_value() -> None:
     assert list(PARAMETERS) == list(Params.__struct_fields__)
     for name, known in PARAMETERS.items():
         assert check(name, known.default) == known.default and known.help
+
+
+def test_bounds_are_written_out() -> None:
+    assert parameter("seed").allowed().endswith("at most 9,223,372,036,854,775,807 or 'none'")
+    assert parameter("max_new").allowed() == "a whole number of at least 1 and at most 1,000,000"
+    assert parameter("top_p").allowed() == "a number above 0 and at most 1"
+
+
+def test_every_whole_number_has_bounds_that_fit_on_the_wire() -> None:
+    for known in PARAMETERS.values():
+        if known.kind == "int":
+            assert known.low is not None and known.high is not None and known.high < 1 << 63, known.name
+    with pytest.raises(ParamError, match=r"top_k = 10+ is not allowed: .* at most 1,000,000"):
+        parse("top_k", f"1{'0' * 30}")
+
+
+def test_what_is_no_unicode_is_no_text() -> None:
+    for name in ("stop", "source_lang", "ban"):
+        with pytest.raises(ParamError, match=name):
+            check(name, "a\udcffb")

@@ -7,6 +7,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from backends import registry
+from backends.server import address
 from repl import paths
 from repl.config import schema
 from repl.config.locations import Location, locate, recognise
@@ -175,9 +176,9 @@ class _Chooser:
                 raise ConfigError(f"--dtype: {unknown('dtype', said.dtype, DTYPES)}")
             changes["dtype"] = said.dtype
         if said.slots is not None:
-            if said.slots < 1:
+            if not 1 <= said.slots <= schema.MAX_SLOTS:
                 raise ConfigError(
-                    f"--slots: {said.slots} is not allowed: it must be a whole number of at least 1"
+                    f"--slots: {said.slots} is not allowed: it must be from 1 to {schema.MAX_SLOTS:,}"
                 )
             changes["slots"] = said.slots
         if said.gpus_per_replica is not None:
@@ -199,14 +200,19 @@ def _lend(config: Config, lent: dict[str, object]) -> Config:
 
 def _names(named: list[tuple[str | None, str]]) -> list[str]:
     """A name for each: the one given, or the end of the path, with its folder where two would be equal."""
-    stems = [
-        name or _fit(Path(text).stem if text.endswith(".pt") else Path(text).name) for name, text in named
-    ]
+    stems = [name or _fit(_end(text)) for name, text in named]
     counts = Counter(stems)
     return [
         stem if name or counts[stem] == 1 else _fit(f"{Path(text).parent.name}-{stem}")
         for stem, (name, text) in zip(stems, named, strict=True)
     ]
+
+
+def _end(text: str) -> str:
+    """What a model is called by its place alone."""
+    if address.is_address(text):
+        return address.short(text)
+    return Path(text).stem if text.endswith(".pt") else Path(text).name
 
 
 def _fit(text: str) -> str:

@@ -7,11 +7,13 @@ from itertools import islice
 from pathlib import Path
 
 from backends import registry
+from backends.server import address
 from repl.config.models import ConfigError
 from repl.config.source import legible, unknown
-from repl.spelling import nearest
+from repl.spelling import is_unicode, nearest
 
 DEMO = "demo:"
+SERVER = "server"
 NEEDS_FILES = frozenset({"fairseq"})
 """Backends for which a name that is no path can only be a mistake."""
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
@@ -38,6 +40,10 @@ def locate(text: str, base: Path, backend: str | None) -> Location:
 
     ``backend`` is the one that was asked for, if any.
     """
+    if address.is_address(text) and backend in (None, SERVER):
+        if (wrong := address.fault(text)) is not None:
+            raise ConfigError(wrong)
+        return Location(path=text, backend=SERVER)
     if text.startswith(DEMO):
         return _demo(text.removeprefix(DEMO))
     whole = base / Path(text).expanduser()
@@ -82,7 +88,10 @@ def _parts(text: str) -> list[str]:
 
 def _absolute(path: Path) -> str:
     # The name the user knows: a link is not followed, '..' is.
-    return os.path.abspath(path)  # noqa: PTH100
+    whole = os.path.abspath(path)  # noqa: PTH100
+    if not is_unicode(whole):
+        raise ConfigError(f"{whole} is not UTF-8, as names have to be here: rename it, or make a link to it")
+    return whole
 
 
 def _not_there(path: Path) -> str:

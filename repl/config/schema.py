@@ -30,7 +30,10 @@ MODEL = (
 )
 
 MAX_REPLICAS = 1024
+MAX_SLOTS = 65_536
+MAX_QUEUE = 100_000_000
 _NAME = re.compile(r"\w[\w.+-]{0,63}")
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 _DEVICE_LIKE = re.compile(r"(cpu|gpu|cuda)\d*", re.IGNORECASE)
 _DEVICE = re.compile(r"(?:(?:cuda:|gpu:?)?(\d{1,4})|(cpu))", re.IGNORECASE)
 _TRUST = re.compile(r"sha256:[0-9a-f]{64}|remote-code")
@@ -59,7 +62,7 @@ def device(text: str) -> str | None:
 def settings(top: dict[str, Item]) -> dict[str, Any]:
     """The values of ``SETTINGS`` that a file holds."""
     readers: dict[str, Callable[[Item], object]] = {
-        "queue_limit": lambda item: item.integer(low=1),
+        "queue_limit": lambda item: item.integer(low=1, high=MAX_QUEUE),
         "order": lambda item: item.choice(("arrival", "shortest"), "order"),
         "on_loss": lambda item: item.choice(("lose", "continue"), "on_loss"),
         "theme": lambda item: item.text("the name of a theme"),
@@ -129,9 +132,9 @@ def _model(name: str, item: Item, base: Path, shared: dict[str, Value]) -> Model
         path=location.path,
         data=_folder(keys["data"], base) if "data" in keys else location.data,
         replicas=_replicas(keys["replicas"]) if "replicas" in keys else "auto",
-        gpus_per_replica=keys["gpus_per_replica"].integer(low=1) if "gpus_per_replica" in keys else 1,
+        gpus_per_replica=_gpus(keys["gpus_per_replica"]) if "gpus_per_replica" in keys else 1,
         dtype=keys["dtype"].choice(DTYPES, "dtype") if "dtype" in keys else "auto",
-        slots=keys["slots"].integer(low=1) if "slots" in keys else None,
+        slots=keys["slots"].integer(low=1, high=MAX_SLOTS) if "slots" in keys else None,
         defaults=defaults,
         template=keys["template"].flag() if "template" in keys else True,
         prompt_template=_prompt_template(keys["prompt_template"]) if "prompt_template" in keys else None,
@@ -176,6 +179,10 @@ def _folder(item: Item, base: Path) -> str:
     if not folder.is_dir():
         raise item.fault(f"there is no folder {folder}")
     return str(folder.resolve())
+
+
+def _gpus(item: Item) -> int:
+    return item.integer(low=1, high=MAX_REPLICAS)
 
 
 def _replicas(item: Item) -> Replicas:
@@ -248,4 +255,7 @@ def _options(item: Item) -> dict[str, object]:
     item.mapping()
     plain = item.plain()
     assert isinstance(plain, dict)
+    key = plain.get("api_key")  # recorded with every answer, so that it may never be the key itself
+    if key is not None and not (isinstance(key, str) and _VARIABLE.fullmatch(key)):
+        raise item.fault("api_key must be the name of an environment variable, such as MY_KEY")
     return plain

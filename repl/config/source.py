@@ -15,7 +15,7 @@ import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from repl.config.models import ConfigError
-from repl.spelling import nearest
+from repl.spelling import is_unicode, nearest
 
 MAX_BYTES = 256 << 10
 MAX_DEPTH = 20
@@ -73,7 +73,7 @@ class Item:
             return None
         if low in _TRUE or low in _FALSE:
             return low in _TRUE
-        if _INT.fullmatch(text) and len(text) <= 40:
+        if _INT.fullmatch(text) and len(text) <= 40 and abs(int(text)) < 1 << 63:
             return int(text)
         if _FLOAT.fullmatch(text) and len(text) <= 40:
             return float(text)
@@ -103,11 +103,11 @@ class Item:
             return word
         raise self.fault(unknown(what, word, choices))
 
-    def integer(self, low: int) -> int:
-        """A whole number of at least ``low``."""
+    def integer(self, low: int, high: int) -> int:
+        """A whole number within bounds."""
         value = self.scalar() if self.kind == "scalar" else None
-        if isinstance(value, bool) or not isinstance(value, int) or value < low:
-            raise self._wrong(f"a whole number of at least {low}")
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise self._wrong(f"a whole number of at least {low} and at most {high:,}")
         return value
 
     def flag(self) -> bool:
@@ -227,6 +227,10 @@ class _Builder:
         if isinstance(node, SequenceNode):
             items = (self.item(n, f"{key}[{i}]", depth + 1) for i, n in enumerate(node.value))
             return Item("list", place, key, items=tuple(items))
+        if not is_unicode(node.value):
+            raise ConfigError(
+                f"{place}: {key}: a \\u that is half of a character: write the whole one with \\U"
+            )
         quoted = isinstance(node, ScalarNode) and node.style is not None
         return Item("scalar", place, key, raw=node.value, quoted=quoted)
 

@@ -11,7 +11,7 @@ from repl.messages import Event, Step
 from repl.probe.figure import Figure
 from repl.safe import visible, visible_line
 from repl.session.exchange import Exchange
-from repl.session.frontend import Notice, Output
+from repl.session.frontend import Notice, Output, Table
 
 MOST_FAULTS = 20
 """Failures explained one by one; of the rest only the number."""
@@ -128,6 +128,8 @@ class TextView(PipeView):
         """A figure is an answer, everything else goes to standard error."""
         if isinstance(output, Figure):
             self.outlet.write(f"{visible_line(output.title)}\n{plain(output)}\n")
+        elif isinstance(output, Table):  # its columns begin under its title, not beside the program's name
+            self._say(f"{visible_line(output.title)}\n{plain(output)}")
         else:
             self._say(plain(output))
 

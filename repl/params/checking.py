@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from repl.params.vocabulary import PARAMETERS, Parameter, Params, Value
-from repl.spelling import nearest
+from repl.spelling import is_unicode, nearest
 
 
 def token_id(word: str) -> int | None:
@@ -75,7 +75,9 @@ def _texts(p: Parameter, value: object) -> Value:
     if p.kind == "biases" and isinstance(value, dict):
         value = [f"{word}={amount}" for word, amount in value.items()]
     items = [value] if isinstance(value, str) else value
-    if not isinstance(items, list | tuple) or not all(isinstance(item, str) and item for item in items):
+    if not isinstance(items, list | tuple):
+        return None
+    if not all(isinstance(item, str) and item and is_unicode(item) for item in items):
         return None
     return tuple(items) if all(_WELL_FORMED[p.kind](item) for item in items) else None
 
@@ -88,7 +90,7 @@ def _choice(p: Parameter, value: object) -> Value:
 
 
 def _text(p: Parameter, value: object) -> Value:
-    return (value.strip() or None) if isinstance(value, str) else None
+    return (value.strip() or None) if isinstance(value, str) and is_unicode(value) else None
 
 
 def _number(p: Parameter, value: object) -> Value:

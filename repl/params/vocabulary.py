@@ -82,9 +82,9 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
             return "text" + (" or 'none'" if self.optional else "")
         what = "a whole number" if self.kind == "int" else "a number"
         if self.low is not None:
-            what += f" above {self.low:g}" if self.low_open else f" of at least {self.low:g}"
+            what += f" above {self.low:,}" if self.low_open else f" of at least {self.low:,}"
         if self.high is not None:
-            what += f" and at most {self.high:g}" if self.low is not None else f" of at most {self.high:g}"
+            what += f" and at most {self.high:,}" if self.low is not None else f" of at most {self.high:,}"
         return what + (" or 'none'" if self.optional else "")
 
 
@@ -94,7 +94,13 @@ PARAMETERS: Mapping[str, Parameter] = {
         Parameter(
             name="temperature", kind="float", low=0, high=100, help="0 is greedy; higher is more varied"
         ),
-        Parameter(name="top_k", kind="int", low=0, help="draw from the k most likely tokens; 0 is off"),
+        Parameter(
+            name="top_k",
+            kind="int",
+            low=0,
+            high=1_000_000,
+            help="draw from the k most likely tokens; 0 is off",
+        ),
         Parameter(
             name="top_p",
             kind="float",
@@ -129,7 +135,13 @@ PARAMETERS: Mapping[str, Parameter] = {
             low_open=True,
             help="above 1 makes repeated tokens less likely",
         ),
-        Parameter(name="no_repeat_ngram", kind="int", low=0, help="no n-gram of this size twice; 0 is off"),
+        Parameter(
+            name="no_repeat_ngram",
+            kind="int",
+            low=0,
+            high=1_000_000,
+            help="no n-gram of this size twice; 0 is off",
+        ),
         Parameter(
             name="unkpen", kind="float", low=-1000, high=1000, help="taken off the unknown token's score"
         ),
@@ -247,6 +259,7 @@ PARAMETERS: Mapping[str, Parameter] = {
             name="max_time",
             kind="float",
             low=0,
+            high=1_000_000_000,
             low_open=True,
             optional=True,
             help="most seconds an answer may take once a replica has begun; none is no limit",

@@ -3,7 +3,7 @@
 Front ends use what is exported here; ``worker`` and ``driver`` run in the replica processes.
 """
 
-from repl.pool.coordinator import Coordinator, QueueFull, Refused, Unavailable
+from repl.pool.coordinator import Coordinator, QueueFull, Refused, Unavailable, Unsendable
 from repl.pool.plan import Limits, ReplicaPlan, ReplicaStatus, State
 from repl.pool.ticket import Ticket, Timings
 
@@ -18,4 +18,5 @@ __all__ = [
     "Ticket",
     "Timings",
     "Unavailable",
+    "Unsendable",
 ]

@@ -183,3 +183,15 @@ def test_an_output_that_cannot_be_is_said_before_anything_starts(place: Place) -
     done = place.run(output="o" * 300)
     assert done.returncode == 2
     assert b"File name too long" in done.stderr and b"name another --output" in done.stderr
+
+
+def test_a_prompt_that_cannot_be_sent_is_its_lines_error(place: Place) -> None:
+    place.input = place.input.with_suffix(".jsonl")
+    place.input.write_text('{"prompt": "a \\ud800"}\n{"prompt": "b", "params": {"stop": ["\\ud800"]}}\n')
+    with place.input.open("a") as file:
+        file.write('{"prompt": "c", "params": {"top_k": 1e30}}\n{"prompt": "fine"}\n')
+    done = place.run()
+    assert done.returncode == 1
+    assert [r.get("text", r.get("error", {}).get("kind")) for r in place.records()] == [
+        "bad_line", "bad_line", "bad_parameter", "fine"
+    ]  # fmt: skip

@@ -134,6 +134,11 @@ def test_compare_chooses_among_what_is_loaded(folder: Path) -> None:
         (Arguments(config="c" * 300), r"c cannot be read: File name too long"),
         (Arguments(models=("~nobody-at-all/x",)), r"--model ~nobody.*: Could not determine home directory"),
         (
+            Arguments(models=("runs/early",), slots=1 << 70),
+            r"--slots: \d+ is not allowed: .*from 1 to 65,536",
+        ),
+        (Arguments(models=("runs/late\udcff",)), r"/late.* is not UTF-8, as names have to be here"),
+        (
             Arguments(models=("runs/gone",)),
             r"--model runs/gone: /.*/gone is a link to what is not there: away",
         ),
@@ -141,6 +146,7 @@ def test_compare_chooses_among_what_is_loaded(folder: Path) -> None:
 )
 def test_a_mistake_in_a_flag_is_one_clear_message(said: Arguments, expected: str, folder: Path) -> None:
     (folder / "runs" / "gone").symlink_to("away")
+    (folder / "runs" / "late\udcff").symlink_to("late")
     with pytest.raises(ConfigError, match=expected):
         choose(said, folder)
 

@@ -139,6 +139,14 @@ FAULTS = {
     ),
     "own tag": ("models: !include x.yaml", r"my\.yaml:1: the tag !include is not allowed"),
     "unknown alias": ("models: *nowhere", r"my\.yaml:1:9: not valid YAML: found undefined alias"),
+    "half of a character": (
+        'models:\n  x: {path: runs/early, defaults: {stop: ["\\uD800"]}}',
+        r"my\.yaml:2: models\.x\.defaults\.stop\[0\]: a \\u that is half of a character",
+    ),
+    "far too many slots": (
+        "models: {x: {path: runs/early, slots: 99999999999999999999999}}",
+        r"x\.slots: '9+' is not allowed: .*at least 1 and at most 65,536",
+    ),
     "control character": (
         "models: {x: \x07}",
         r"my\.yaml:1: a character that YAML does not allow \(U\+0007\)",

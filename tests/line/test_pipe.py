@@ -98,6 +98,13 @@ def test_commands_are_obeyed_in_their_place_and_speak_on_stderr(shell: Shell) ->
     assert done.returncode == 0
 
 
+def test_a_table_stands_under_its_title(shell: Shell) -> None:
+    first, head, rule, *rows = shell.run("/params\n").stderr.decode().splitlines()
+    assert first == "multigpu-repl: effective parameters"
+    assert head.split() == ["parameter", "a"] and set(rule) == {"─", " "}
+    assert rows[0].split()[:2] == ["temperature", "0"] and rows[0].index("0") == head.index("a", 9)
+
+
 def test_what_follows_quit_is_not_read(shell: Shell) -> None:
     assert shell.run("one\n/quit\ntwo\n").stdout == b"one\n"
 

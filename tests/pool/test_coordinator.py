@@ -5,8 +5,11 @@ import json
 from collections import Counter
 from pathlib import Path
 
+import pytest
+from msgspec.structs import replace
+
 from repl.messages import Finished, Started, Step, Stopped
-from repl.pool import Coordinator
+from repl.pool import Coordinator, Unsendable
 from repl.pool.ticket import Ticket
 from repl.pool.trace import Trace
 from tests.pool.conftest import QUICK, Gate, ask, plans, steps
@@ -48,6 +51,17 @@ async def test_a_sink_that_raises_harms_neither_replica_nor_neighbour() -> None:
         assert isinstance(await good.wait(), Finished)
         assert pool.status()[0].restarts == 0
     assert complaints
+
+
+async def test_what_has_no_form_on_the_wire_is_refused_and_harms_nobody() -> None:
+    async with Coordinator(plans()) as pool:
+        good = pool.submit(ask("a"))
+        for request in (ask("half of a \ud83d"), replace(ask("b"), prefix_ids=(1 << 64,))):
+            with pytest.raises(Unsendable) as refused:
+                pool.submit(request)
+            assert refused.value.error.kind == "bad_parameter"
+        assert isinstance(await good.wait(), Finished)
+        assert pool.status()[0].restarts == 0
 
 
 async def test_stop_takes_effect_at_every_stage_and_frees_the_slot(gate: Gate) -> None:

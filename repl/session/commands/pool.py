@@ -32,7 +32,9 @@ async def _replicas(session: "Session", ui: FrontEnd, argument: str) -> None:
     elif word == "drain":
         _drain(session, ui, rest.strip())
     else:
-        raise InputError(f"/replicas cannot '{word}'", "/replicas, /replicas add gpu3, /replicas drain gpu1")
+        raise InputError(
+            f"/replicas does not know '{word}'", "/replicas, /replicas add gpu3, /replicas drain gpu1"
+        )
 
 
 def _replica_table(session: "Session") -> Table:
