@@ -7,6 +7,7 @@ then for each further line runs all prompts and prints ``Outcome`` as JSON.
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -16,6 +17,7 @@ from types import TracebackType
 import msgspec
 
 from backends import registry
+from backends.base import BatchingEngine, Engine, Preparing
 from repl.messages import Failed, Finished, ModelSpec, Request, Step
 from repl.params import Params
 from repl.pool.driver import Driver
@@ -113,13 +115,25 @@ def main() -> None:
     job = received()
     backend = registry.find(job.model.backend)
     engine = backend.load(job.model, job.device, job.threads, lambda stage, fraction: None)
-    driver = Driver(engine)
+    driver = Driver(prepared(engine))
 
     def once() -> Outcome:
         requests = [Request(id=i, model="", prompt=p, params=own) for i, (p, own) in enumerate(job.each())]
         return measured(partial(answer, driver, engine.capabilities.slots, requests))
 
     on_demand(once)
+
+
+def prepared(engine: Engine) -> Engine:
+    """The engine, once all that it does beside serving is done."""
+    if isinstance(engine, Preparing) and isinstance(engine, BatchingEngine):
+        woken = threading.Event()
+        engine.attend(woken.set)
+        while engine.preparing:
+            woken.wait()
+            woken.clear()
+            engine.step()
+    return engine
 
 
 def received() -> Job:

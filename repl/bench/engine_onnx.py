@@ -4,16 +4,12 @@ Both sides run one loop and give one answer, so the ratio is that of the forward
 """
 
 import importlib.util
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import msgspec
 
 from repl.bench.alone import Alone, Job
 from repl.bench.report import Figure
-from repl.bench.rounds import cores, demo_lm, in_turn, random_lm
+from repl.bench.rounds import cache_in, cores, demo_lm, in_turn, random_lm
 from repl.messages import ModelSpec
 from repl.params import Params
 
@@ -25,26 +21,12 @@ def figures(rounds: int) -> list[Figure]:
     """Nothing where ONNX Runtime is not installed."""
     if any(importlib.util.find_spec(name) is None for name in ("onnxruntime", "onnx", "onnxscript")):
         return []
-    with random_lm() as random, _cache(random.path):
+    with random_lm() as random, cache_in(random.path):
         return [
             _against(rounds, size, model, streams)
             for size, model in (("lm-late", demo_lm(slots=1)), ("30 M weights", random))
             for streams in STREAMS
         ]
-
-
-@contextmanager
-def _cache(folder: str) -> Iterator[None]:
-    """Graphs are kept in ``folder``: the user has no use for them."""
-    name = "XDG_CACHE_HOME"
-    before = os.environ.get(name)
-    os.environ[name] = str(Path(folder) / "cache")
-    try:
-        yield
-    finally:
-        del os.environ[name]
-        if before is not None:
-            os.environ[name] = before
 
 
 def _against(rounds: int, size: str, model: ModelSpec, streams: int) -> Figure:

@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from repl.bench.alone import Alone, Outcome
 from repl.demo import model_path
@@ -62,6 +63,20 @@ def random_lm() -> Iterator[ModelSpec]:
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([sys.executable, "-P", "-m", "repl.bench.peers.random_llama", folder], check=True)
         yield ModelSpec(name="random", backend="hf", path=folder, slots=1)
+
+
+@contextmanager
+def cache_in(folder: str) -> Iterator[None]:
+    """What is made of models is kept in ``folder``: the user has no use for it."""
+    name = "XDG_CACHE_HOME"
+    before = os.environ.get(name)
+    os.environ[name] = str(Path(folder) / "cache")
+    try:
+        yield
+    finally:
+        del os.environ[name]
+        if before is not None:
+            os.environ[name] = before
 
 
 def cores() -> list[int]:
