@@ -29,7 +29,7 @@ class Batches:
     @property
     def sharing(self) -> int:
         """Rows of the batch that requests share."""
-        return self._shared.rows.size if self._shared is not None and self._shared in self._batches else 0
+        return self._shared.rows.size if self._shared is not None else 0
 
     def add(self, batch: Batch, *, alone: bool) -> None:
         """Have ``batch`` advance, beside the others if it is to be ``alone`` or cannot join them."""
@@ -60,6 +60,8 @@ class Batches:
             if batch.answers:
                 kept.append(batch)
         self._batches = kept
+        if self._shared not in kept:
+            self._shared = None  # whose keys and values would stay as long
         return events
 
     def reserve(self) -> None:
@@ -71,11 +73,10 @@ class Batches:
         """Whether ``batch`` went into the shared one; where that fails it goes on beside it."""
         if not isinstance(batch.rows, CausalRows):
             return False
-        if self._shared not in self._batches:
+        if self._shared is None:
             self._shared = batch
             batch.rows.share()
             return False
-        assert self._shared is not None
         try:
             self._shared.join(batch)
         except Exception:  # out of memory, mostly; both batches are as they were
