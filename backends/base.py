@@ -101,7 +101,8 @@ class Backend(Protocol):
     """Describes a backend without importing its libraries, and loads engines.
 
     One that can spread a replica over several devices (``ModelSpec.gpus``) says ``spreads = True``; it gets
-    the first of them as ``device`` and sees them all.
+    the first of them as ``device`` and sees them all. One whose models run on a server says ``remote = True``:
+    its replicas take no device.
     """
 
     name: ClassVar[str]

@@ -196,7 +196,7 @@ class Error(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """A stable word: ``prompt_too_long``, ``empty_prompt``, ``bad_parameter``, ``out_of_memory``,
     ``nan_logits``,
     ``missing_file``, ``not_a_checkpoint``, ``untrusted``, ``missing_package``, ``unsupported``, ``crashed``,
-    ``hung``, ``queue_full``, ``internal``."""
+    ``hung``, ``queue_full``, ``unreachable``, ``unauthorised``, ``internal``."""
     message: str
     hint: str = ""
     """What the user can do next."""

@@ -1,0 +1,177 @@
+"""One answer: what is asked of the server, and its stream as events."""
+
+from collections.abc import AsyncGenerator, Iterable
+
+import msgspec
+
+from backends.server import faults
+from backends.server.kinds import fresh_seed, written
+from backends.server.prompt import build
+from backends.server.served import Served
+from backends.server.tokens import Token, said, tokens
+from backends.server.wire import Choice, Chunk
+from repl.messages import Event, Finished, FinishReason, Hypothesis, Request, Started, Step
+
+_ROOM = 1 << 20
+_TOKEN = 64 << 10
+"""Bytes that a stream may have: these, and so many for each token that was asked for."""
+_REASONS: dict[str, FinishReason] = {"length": "length", "max_tokens": "length"}
+
+
+async def answer(served: Served, request: Request) -> AsyncGenerator[Event]:
+    """All events of a request; raises ``BackendError``."""
+    request, notes = _settled(request)
+    prompt = await build(served, request)
+    chat = prompt.path == "/chat/completions"
+    params = request.params
+    room = params.max_new - len(prompt.forced)
+    writing = Writing(served, request)
+    body = {"model": served.model, **prompt.body}
+    started = Started(
+        id=request.id,
+        prompt_ids=tuple(prompt.ids),
+        prompt_text=prompt.text,
+        notes=tuple(notes),
+    )
+    if room < 1:
+        yield started
+        for step in writing.force(prompt.forced[: params.max_new]):
+            yield step
+        yield writing.cut()
+        return
+    asked = msgspec.structs.replace(request, params=msgspec.structs.replace(params, max_new=room))
+    body |= written(served.kind, asked, chat=chat)
+    async with served.client.stream(prompt.path, body, _ROOM + _TOKEN * room * params.n) as chunks:
+        yield started
+        for step in writing.force(prompt.forced):
+            yield step
+        async for chunk in chunks:
+            for step in writing.take(chunk):
+                yield step
+    yield writing.finished()
+
+
+def _settled(request: Request) -> tuple[Request, list[str]]:
+    """With what the settings leave open, and a note of it."""
+    params, notes = request.params, []
+    if params.temperature > 0 and params.seed is None:
+        params = msgspec.structs.replace(params, seed=fresh_seed())
+        notes.append(f"seed {params.seed}")
+    if params.temperature == 0 and params.n > 1:
+        params = msgspec.structs.replace(params, n=1)
+        notes.append("n has no effect without sampling")
+    return msgspec.structs.replace(request, params=params), notes
+
+
+class _Line:
+    """One of the answers to a request."""
+
+    def __init__(self) -> None:
+        self.text: list[str] = []
+        self.tokens: list[int] = []
+        self.reason: FinishReason | None = None
+        self.thinking = False
+
+    def hypothesis(self) -> Hypothesis:
+        """It as one of several."""
+        return Hypothesis(text="".join(self.text), tokens=tuple(self.tokens))
+
+
+class Writing:
+    """The answers to one request as they come; the first is shown."""
+
+    def __init__(self, served: Served, request: Request) -> None:
+        self._served, self._request = served, request
+        self._lines = [_Line() for _ in range(request.params.n)]
+        temperature = request.params.temperature
+        self._raw = served.kind.raw or temperature in (0.0, 1.0)
+
+    def force(self, forced: Iterable[Token]) -> list[Step]:
+        """The beginning that was prescribed."""
+        steps = [step for token in forced for step in self._push(0, token, forced=True)]
+        for line in self._lines[1:]:
+            line.text, line.tokens = list(self._lines[0].text), list(self._lines[0].tokens)
+        return steps
+
+    def take(self, chunk: Chunk) -> list[Step]:
+        """The steps of a chunk; raises ``BackendError`` for one that tells of a fault."""
+        speaker = self._served.client.speaker
+        if chunk.error is not None:
+            what = f"broke off the answer: {faults.said(chunk.error)}"
+            raise speaker.fault("unreachable", what, "see the server's log; /retry asks again")
+        steps = []
+        for choice in chunk.choices:
+            if choice.index >= len(self._lines):
+                raise speaker.strange(f"sends answer {choice.index + 1} of {len(self._lines)}")
+            line = self._lines[choice.index]
+            for token in tokens(_with_thoughts(choice, line), self._request.params.logprobs):
+                steps += self._push(choice.index, token)
+            if choice.finish_reason is not None:
+                line.reason = self._reason(choice)
+        return steps
+
+    def finished(self) -> Finished:
+        """The end; raises ``BackendError`` where the server did not say that it is one."""
+        if any(line.reason is None for line in self._lines):
+            raise self._served.client.speaker.broken("the stream ended without its end")
+        return self._end(self._lines[0].reason or "eos")
+
+    def cut(self) -> Finished:
+        """The end where all there may be was prescribed."""
+        return self._end("length")
+
+    def _end(self, reason: FinishReason) -> Finished:
+        several = tuple(line.hypothesis() for line in self._lines) if len(self._lines) > 1 else ()
+        return Finished(
+            id=self._request.id, reason=reason, text="".join(self._lines[0].text), hypotheses=several
+        )
+
+    def _reason(self, choice: Choice) -> FinishReason:
+        """Most servers say ``stop`` for an end token and a stop string alike; vLLM tells which."""
+        told = choice.finish_reason or ""
+        if told == "content_filter":
+            what = "ended the answer by its content filter"
+            raise self._served.client.speaker.fault("unsupported", what, "ask in other words")
+        if told in _REASONS:
+            return _REASONS[told]
+        params = self._request.params
+        if choice.stop_reason is not None:
+            return "stop"
+        return "stop" if params.stop and self._served.kind.name != "vllm" else "eos"
+
+    def _push(self, which: int, token: Token, *, forced: bool = False) -> list[Step]:
+        line = self._lines[which]
+        index = len(line.tokens)
+        line.tokens.append(token.id)
+        line.text.append(token.text)
+        self._served.vocabulary.learn([(token.id, token.piece), *((t, piece) for t, _, piece in token.top)])
+        if which:
+            return []
+        return [
+            Step(
+                id=self._request.id,
+                index=index,
+                token=token.id,
+                piece=token.piece,
+                text=token.text,
+                raw_lp=token.lp if self._raw else None,
+                proc_lp=None if self._raw else token.lp,
+                rank=token.rank,
+                top=token.top if self._raw else (),
+                forced=forced,
+            )
+        ]
+
+
+def _with_thoughts(choice: Choice, line: _Line) -> Choice:
+    """What a server tells apart as reasoning stands in the text as models write it."""
+    if choice.delta is None or choice.text is not None:
+        return choice
+    thought = choice.delta.reasoning_content or choice.delta.reasoning or ""
+    text = thought
+    if thought and not line.thinking:
+        line.thinking, text = True, "<think>" + thought
+    content = said(choice)
+    if line.thinking and (content or choice.finish_reason is not None):
+        line.thinking, text = False, text + "</think>"
+    return msgspec.structs.replace(choice, text=text + content) if text else choice
