@@ -10,6 +10,8 @@ from unittest import mock
 
 import torch
 
+from tests.backends.hf.pretended import Real
+
 
 class Graph:
     """In the place of ``torch.cuda.CUDAGraph``."""
@@ -57,8 +59,12 @@ def _recording(card, graph, pool):
 
 @contextmanager
 def graphs(card):
-    """Pretend that ``card`` has them."""
+    """Pretend that ``card`` has them; those of a real one are counted alone."""
     with ExitStack() as stack:
+        if isinstance(card, Real):
+            stack.enter_context(mock.patch.object(torch.cuda.CUDAGraph, "replay", _counted))
+            yield
+            return
         for name, value in {
             "CUDAGraph": Graph,
             "graph": partial(_recording, card),
@@ -70,6 +76,14 @@ def graphs(card):
         }.items():
             stack.enter_context(mock.patch.object(torch.cuda, name, value))
         yield
+
+
+_REPLAY = torch.cuda.CUDAGraph.replay
+
+
+def _counted(graph):
+    Graph.replays += 1
+    _REPLAY(graph)
 
 
 def _tensors(found):

@@ -1,4 +1,4 @@
-"""The engine on a pretended GPU: the CPU's answers, no two devices mixed, one wait of the host a step."""
+"""The engine on a GPU, pretended where there is none: the CPU's answers, and one wait of the host a step."""
 
 import pytest
 
@@ -24,7 +24,7 @@ def there(checkpoint):
         if key not in engines:
             path = checkpoint(kind) if kind in KINDS else kind
             spec = ModelSpec(name="tiny", backend="hf", path=str(path), dtype=dtype, options=options)
-            with pretended.card():
+            with pretended.gpu():
                 engines[key] = HuggingFace.load(spec, "cuda:0", 1, lambda stage, fraction: None)
         return engines[key]
 
@@ -33,7 +33,7 @@ def there(checkpoint):
 
 def both(there, here, *asked, gap=0):
     """Ask both engines and compare; returns what the card said."""
-    with pretended.card():
+    with pretended.gpu():
         found = run(there, *asked, gap=gap)
     for mine, theirs in zip(found, run(here, *asked, gap=gap), strict=True):
         alike(mine, theirs)
@@ -42,9 +42,9 @@ def both(there, here, *asked, gap=0):
 
 
 def waits(engine, *asked):
-    """For what the host waited in each step, once all requests are running and until one of them ends."""
+    """How often the host waited in each step, once all requests are running and until one of them ends."""
     each = []
-    with pretended.card() as card:
+    with pretended.gpu() as card:
         for one in asked:
             engine.admit(one)
         for _ in range(3):
@@ -53,11 +53,24 @@ def waits(engine, *asked):
         while not over:
             card.waits.clear()
             over = any(isinstance(event, Finished) for event in engine.step())
-            each.append(dict(card.waits))
+            each.append(card.waits.total())
         while engine.step():
             pass
     assert len(each) > 2
     return each
+
+
+def test_half_precision_is_what_a_gpu_computes_in(there, load, checkpoint):
+    made, here = there("gpt2", dtype="auto"), load(checkpoint("gpt2"), dtype="bfloat16")
+    assert made.capabilities.dtype == "bfloat16"
+    assert made.capabilities.notes == (
+        "computes in bfloat16 on this device; the checkpoint is stored in float32",
+    )
+    asked = [request(i, prompt, max_new=1) for i, prompt in enumerate(PROMPTS)]
+    with pretended.gpu():
+        found = run(made, *asked)
+    for mine, theirs in zip(found, run(here, *asked), strict=True):
+        assert mine.steps[0].raw_lp == pytest.approx(theirs.steps[0].raw_lp, abs=0.1)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -83,7 +96,7 @@ def test_texts_are_scored_alike(kind, there, engine):
 
 
 def test_layers_are_looked_through_alike(there, engine):
-    with pretended.card():
+    with pretended.gpu():
         (found,) = run(there("llama"), request(1, task="lens"))
     (wanted,) = run(engine("llama"), request(1, task="lens"))
     for mine, theirs in zip(found.end.reading.layers, wanted.end.reading.layers, strict=True):
@@ -123,7 +136,7 @@ def test_guesses_change_nothing(how, there, engine, checkpoint):
 
 
 def test_one_that_is_cancelled_leaves_the_others_alone(there, engine):
-    with pretended.card():
+    with pretended.gpu():
         asked = [request(i, prompt) for i, prompt in enumerate(PROMPTS)]
         for one in asked:
             there("llama").admit(one)
@@ -139,9 +152,10 @@ def test_long_prompts_are_read_in_parts(there, load, checkpoint):
     both(there("llama", prefill_tokens=16), load(checkpoint("llama"), options={"prefill_tokens": 16}), *asked)
 
 
+@pytest.mark.skipif(pretended.REAL, reason="a GPU has as much free as it has")
 def test_the_room_is_a_part_of_what_the_card_has_free(there):
     make = there("llama")._model.rows
-    with pretended.card():
+    with pretended.gpu():
         alone, half = memory.capacity(make), memory.capacity(make, share=0.5)
     # Keys and values of 2 layers, 2 heads of 8 numbers of 4 bytes.
     assert alone == int(pretended.FREE * 0.8) // (2 * 2 * 2 * 8 * 4)
@@ -177,13 +191,13 @@ def test_models_that_read_do_so_on_the_card(there, load, reader):
     folder = reader("MaskedLM")
     scored = [request(i, task="score", target=text) for i, text in enumerate(PROMPTS)]
     both(there(folder), load(folder), *scored)
-    with pretended.card():
+    with pretended.gpu():
         (found,) = run(there(folder), request(1, "the [MASK] sat", task="fill"))
     (wanted,) = run(load(folder), request(1, "the [MASK] sat", task="fill"))
     assert found.end.reading.texts == wanted.end.reading.texts
     folder = reader("SequenceClassification")
     asked = [request(i, text, task="classify") for i, text in enumerate(PROMPTS)]
-    with pretended.card():
+    with pretended.gpu():
         found = run(there(folder), *asked)
     for mine, theirs in zip(found, run(load(folder), *asked), strict=True):
         labels, lps = zip(*mine.end.reading.labels, strict=True)
@@ -197,22 +211,20 @@ def test_models_that_read_do_so_on_the_card(there, load, reader):
 @pytest.mark.parametrize("settings", [{}, {"temperature": 0.8, "seed": 1}, {"min_new": 12}, {"logprobs": 4}])
 def test_the_host_waits_once_a_step(kind, settings, there):
     asked = [request(i, prompt, **settings) for i, prompt in enumerate(PROMPTS)]
-    assert all(each == {"a copy to the host": 1} for each in waits(there(kind), *asked))
+    assert set(waits(there(kind), *asked)) == {1}
 
 
 @pytest.mark.parametrize("kind", ["t5", "bart", "mamba", "qwen3-next"])
 def test_so_it_does_for_other_kinds_where_nothing_is_padded(kind, there):
     asked = [request(1, max_new=16), request(2, max_new=16)][: 1 + (kind in support.SEQ2SEQ)]
     *each, _ = waits(there(kind), *asked)  # at the limit some models force an end
-    assert all(step == {"a copy to the host": 1} for step in each)
+    assert set(each) == {1}
 
 
 def test_beams_and_rows_that_come_and_go_wait_no_more_than_that(there):
-    assert all(
-        each == {"a copy to the host": 1} for each in waits(there("llama"), request(1, beam=3, min_new=12))
-    )
+    assert set(waits(there("llama"), request(1, beam=3, min_new=12))) == {1}
     asked = [request(i, prompt, max_new=6 + 2 * i) for i, prompt in enumerate(PROMPTS)]
-    with pretended.card() as card:
+    with pretended.gpu() as card:
         for one in asked:
             there("llama").admit(one)
         there("llama").step()
@@ -221,5 +233,5 @@ def test_beams_and_rows_that_come_and_go_wait_no_more_than_that(there):
             card.waits.clear()
             events = there("llama").step()
             ended += sum(isinstance(event, Finished) for event in events)
-            assert card.waits == {"a copy to the host": 1}
+            assert card.waits.total() == 1
         assert not there("llama").step()
