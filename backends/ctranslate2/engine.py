@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 
+from backends.base import BackendError
 from backends.ctranslate2.asked import Reader
 from backends.ctranslate2.calls import Call
 from backends.ctranslate2.choice import Chooser
@@ -10,7 +11,7 @@ from backends.ctranslate2.library import Feed, Library, Search
 from backends.ctranslate2.member import Member
 from backends.ctranslate2.plan import Plan
 from backends.ctranslate2.waiting import Waiting
-from backends.faults import while_generating
+from backends.faults import end, first_line, is_out_of_memory, while_generating
 from backends.outbox import Outbox
 from repl.messages import Capabilities, Event, Failed, Request
 
@@ -36,6 +37,7 @@ class CTranslate2Engine:
         self.capabilities = capabilities
         self._library, self._reader = library, reader
         self._token_scores = token_scores
+        self._device = device
         self._chooser = Chooser(reader, len(reader.pieces))
         self._arrived: list[Request] = []
         self._clock = clock
@@ -126,6 +128,8 @@ class CTranslate2Engine:
 
     def _broken_off(self, members: Sequence[Member], error: Exception) -> list[Event]:
         """Who was alone in a call that broke has failed; of several each goes on alone."""
+        if self._device != "cpu" and not isinstance(error, BackendError) and not is_out_of_memory(error):
+            self._end_if_lost()
         if len(members) > 1:
             for member in members:
                 member.alone = True
@@ -136,3 +140,11 @@ class CTranslate2Engine:
             told = while_generating(error, "CTranslate2", member.hypotheses, member.length)
             events.append(Failed(id=member.request.id, error=told.error))
         return events
+
+    def _end_if_lost(self) -> None:
+        """End the process if its GPU does nothing for it any more, as after a bad address."""
+        try:
+            self.warm_up()
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                end(f"the GPU does nothing more for this process: {first_line(error)}")

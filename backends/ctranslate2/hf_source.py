@@ -63,6 +63,17 @@ def open_checkpoint(spec: ModelSpec, chosen: Options, compute_type: str, progres
         raise while_loading(error, spec.name, spec.path, "cpu") from error
 
 
+def is_in_bfloat16(spec: ModelSpec, chosen: Options) -> bool:
+    """Whether a checkpoint says that its weights are; one that cannot be opened says nothing."""
+    with suppress(Exception):
+        source = locate(spec)
+        config = AutoConfig.from_pretrained(
+            source.name, local_files_only=source.local, revision=chosen.revision
+        )
+        return bool(config.dtype == torch.bfloat16)
+    return False
+
+
 def open_folder(spec: ModelSpec, path: Path) -> Opened:
     """A folder that CTranslate2's converters made, with the tokenizer beside it or in ``data``."""
     place = Path(spec.data).expanduser() if spec.data else path
