@@ -68,9 +68,12 @@ def _end_with(source: BinaryIO) -> None:
 def _compile(job: Job) -> None:
     folder = Path(job.folder)
     import torch
+    from transformers.integrations import sdpa_attention
 
     from backends.hf.compiled import outline, packages
 
+    # Else each step copies the keys and values that several heads share: for shapes that vary, which none does.
+    sdpa_attention.is_torchdynamo_compiling = lambda: False
     torch.set_num_threads(1)
     step = outline.loaded(job.outline)
     with torch.no_grad():
