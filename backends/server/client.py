@@ -4,7 +4,7 @@ import asyncio
 import email.utils
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -18,7 +18,7 @@ from backends.server.options import Options
 from backends.server.wire import Chunk
 
 Answer = TypeVar("Answer")
-Pause = Callable[[float], Awaitable[None]]
+pause = asyncio.sleep
 
 TRIES = 5
 """How often a server that is busy is asked."""
@@ -33,8 +33,8 @@ _CONNECT = 10.0
 class Client:
     """One server's API. Raises ``BackendError`` and nothing else, but for cancelling."""
 
-    def __init__(self, model: str, path: str, options: Options, pause: Pause = asyncio.sleep) -> None:
-        self._base, self._root, self._pause = address.base(path), address.root(path), pause
+    def __init__(self, model: str, path: str, options: Options) -> None:
+        self._base, self._root = address.base(path), address.root(path)
         key = os.environ.get(options.api_key) if options.api_key else None
         self.speaker = Speaker(model, self._base, options.api_key, key)
         if options.api_key and not key:
@@ -129,7 +129,7 @@ class Client:
             wait = _wait(response, attempt)
             if response.status_code not in _BUSY or attempt == TRIES - 1 or wait > LONGEST_WAIT:
                 raise self.speaker.status(response.status_code, said)
-            await self._pause(wait)
+            await pause(wait)
 
     async def _read(self, response: httpx2.Response, most: int) -> bytes:
         whole = bytearray()

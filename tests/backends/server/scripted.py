@@ -1,6 +1,7 @@
 """An inference server that does what a test tells it, on a port of its own."""
 
 import json
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -157,8 +158,7 @@ def vllm(server: Scripted, *, template: bool = True) -> None:
 
     def ids(text: str) -> list[int]:
         found = []
-        for at, word in enumerate(text.split(" ")):
-            written = word if at == 0 else " " + word
+        for written in re.findall(r" ?[^ ]+", text):
             if written not in known:
                 known.append(written)
             found.append(100 + known.index(written))
