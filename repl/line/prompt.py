@@ -48,6 +48,7 @@ class Prompt:
             complete_while_typing=False,
             reserve_space_for_menu=MENU_ROWS,
             enable_open_in_editor=True,
+            enable_suspend=True,
             key_bindings=self._bindings(),
             style=STYLE,
         )

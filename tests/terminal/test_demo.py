@@ -94,3 +94,18 @@ def test_line_mode_leaves_a_clean_terminal_when_it_is_terminated(terminal: Termi
     terminal._run("run-shell", "-b", "kill -TERM $(cat #{pane_current_path}/pid)")
     left(terminal)
     assert terminal.modes() == modes
+
+
+def test_line_mode_is_suspended_and_goes_on(terminal: Terminal, program: str) -> None:
+    terminal.type(f"{program} --plain --model num2digits")
+    terminal.shows("/help lists the commands")
+    terminal.press(*"two")
+    terminal.shows("> two")
+    terminal.press("C-z")
+    terminal.shows("Stopped")
+    terminal.type("echo the shell $((1 + 1))")
+    terminal.shows("the shell 2")
+    terminal.type("clear; fg")
+    terminal.shows("> two")
+    terminal.type(" hundred")
+    terminal.shows("2 0 0")
