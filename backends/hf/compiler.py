@@ -72,7 +72,7 @@ def _compile(job: Job) -> None:
 
     from backends.hf.compiled import outline, packages
 
-    # Else each step copies the keys and values that several heads share: for shapes that vary, which none does.
+    # Else each step copies the keys and values that heads share, for the sake of shapes that vary.
     sdpa_attention.is_torchdynamo_compiling = lambda: False
     torch.set_num_threads(1)
     step = outline.loaded(job.outline)

@@ -7,12 +7,12 @@ import json
 import os
 import pickle
 import platform
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -44,8 +44,13 @@ class Package:
 
         Raises ``BackendError``, and ``RuntimeError`` where it cannot be compiled.
         """
-        make = partial(compile_into, outlined=self._outline, threads=self._threads)
-        return cache.folder(cache_dir() / "steps", self._name, make, lambda stage, fraction: None)
+        return cache.folder(cache_dir() / "steps", self._name, self._make, lambda stage, fraction: None)
+
+    def _make(self, folder: Path) -> None:
+        wanted = os.environ.get("CXX", "g++" if sys.platform == "linux" else "clang++")
+        if shutil.which(wanted) is None:
+            raise RuntimeError(f"there is no C++ compiler {wanted}: install one, then /restart")
+        compile_into(folder, self._outline, self._threads)
 
 
 def compile_into(folder: Path, outlined: bytes, threads: int) -> None:

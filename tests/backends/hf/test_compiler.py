@@ -129,6 +129,20 @@ def test_why_it_failed_is_said(body, said, tmp_path, monkeypatch):
         packages.compile_into(tmp_path / "made", b"", 1)
 
 
+def test_a_compiler_is_asked_for_only_where_something_is_to_be_compiled(network, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    model = network("llama")
+    step = steps.Step(steps.Pass(model, 32), Buffer(model, 1, 32), 1)
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(RuntimeError, match=r"^there is no C\+\+ compiler no-such-compiler: install one"):
+        packages.Package(step, 1).folder()
+    monkeypatch.setenv("CXX", sys.executable)  # which is there, and not used
+    child(monkeypatch, "Path(job.folder, child.CODE).write_text('code')")
+    made = packages.Package(step, 1).folder()
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert packages.Package(step, 1).folder() == made and (made / "step.so").read_text() == "code"
+
+
 def test_it_finds_modules_where_the_replica_does(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", [*sys.path, "/where/networks/are"])
     child(monkeypatch, "assert sys.path == job.modules and '/where/networks/are' in sys.path")
