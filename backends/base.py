@@ -101,8 +101,9 @@ class Backend(Protocol):
     """Describes a backend without importing its libraries, and loads engines.
 
     One that can spread a replica over several devices (``ModelSpec.gpus``) says ``spreads = True``; it gets
-    the first of them as ``device`` and sees them all. One whose models run on a server says ``remote = True``:
-    its replicas take no device.
+    the first of them as ``device`` and sees them all. One whose models run on a server says ``remote = True``
+    and its replicas take no device. Options that name a model or its files, as ``path`` does, are listed in
+    ``models_in_options``; ``load`` finds them resolved.
     """
 
     name: ClassVar[str]

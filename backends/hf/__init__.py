@@ -29,6 +29,7 @@ class HuggingFace:
 
     name: ClassVar[str] = "hf"
     spreads: ClassVar[bool] = True
+    models_in_options: ClassVar[tuple[str, ...]] = ("adapter", "assistant")
     summary: ClassVar[str] = "Hugging Face checkpoints: decoder-only and encoder-decoder models"
     requires: ClassVar[tuple[Requirement, ...]] = (
         Requirement(module="torch", install=_INSTALL),

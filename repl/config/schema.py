@@ -113,7 +113,7 @@ def _chains(item: Item, models: dict[str, ModelConfig]) -> dict[str, str]:
             raise ConfigError(f"{value.place}: '{name}' is a model: call the chain something else")
         text = value.text("models with > between them, such as 'a>b'")
         if ">" not in text:
-            raise value.fault(f"'{text}' is no chain: put > between its models, such as 'a>b'")
+            raise value.fault(f"'{text}' is not a chain: put > between its models, such as 'a>b'")
         chains[name] = text
     return chains
 
@@ -139,7 +139,7 @@ def _model(name: str, item: Item, base: Path, shared: dict[str, Value]) -> Model
         template=keys["template"].flag() if "template" in keys else True,
         prompt_template=_prompt_template(keys["prompt_template"]) if "prompt_template" in keys else None,
         trust=_trust(keys["trust"]) if "trust" in keys else (),
-        options=_options(keys["options"]) if "options" in keys else {},
+        options=_options(keys["options"], backend, base) if "options" in keys else {},
         origin=item.place,
     )
 
@@ -251,11 +251,11 @@ def _trust(item: Item) -> tuple[str, ...]:
     return tuple(marks)
 
 
-def _options(item: Item) -> dict[str, object]:
-    item.mapping()
+def _options(item: Item, backend: str, base: Path) -> dict[str, object]:
+    entries = item.mapping()
     plain = item.plain()
     assert isinstance(plain, dict)
-    key = plain.get("api_key")  # recorded with every answer, so that it may never be the key itself
-    if key is not None and not (isinstance(key, str) and _VARIABLE.fullmatch(key)):
-        raise item.fault("api_key must be the name of an environment variable, such as MY_KEY")
+    for name in getattr(registry.find(backend), "models_in_options", ()):
+        if isinstance(plain.get(name), str):
+            plain[name] = _location(entries[name], item, backend, base).path
     return plain

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from repl.config import ConfigError
 from repl.config.source import parse
-from tests.config.conftest import load
+from repl.demo import model_path
+from tests.config.conftest import fault, load
 
 FULL = """
 queue_limit: 50
@@ -102,3 +103,21 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         parse(text, "any.yaml")
     except ConfigError as error:
         assert str(error).startswith("any.yaml")
+
+
+def test_models_among_the_options_are_named_as_path_names_them(folder: Path) -> None:
+    text = "models: {a: {path: runs/late, options: {assistant: %s, adapter: %s, draft: 3}}}"
+    read = load(folder, text % ("runs/early", "./runs/late")).models["a"].options
+    assert read == {"assistant": str(folder / "runs/early"), "adapter": str(folder / "runs/late"), "draft": 3}
+    demo = load(folder, text % ("demo:lm-early", "me/law")).models["a"].options
+    assert demo["assistant"] == str(model_path("lm-early")) and demo["adapter"] == "me/law"
+
+
+def test_a_model_among_the_options_that_is_not_there_is_a_fault_of_its_line(folder: Path) -> None:
+    text = "models:\n  a:\n    path: runs/late\n    options:\n      assistant: %s"
+    assert fault(folder, text % "./runs/earli") == (
+        f"my.yaml:5: models.a.options.assistant: there is no file or folder {folder}/runs/earli: "
+        "did you mean 'early'?"
+    )
+    assert "unknown demo model 'lm-earl'" in fault(folder, text % "demo:lm-earl")
+    assert load(folder, text % "null").models["a"].options == {"assistant": None}
