@@ -10,7 +10,7 @@ from prompt_toolkit.utils import get_cwidth
 
 from repl.params import Params, changed
 from repl.pool import ReplicaStatus
-from repl.probe.figure import Figure, Row, Span, as_text
+from repl.probe.figure import Figure, Row, Span, as_text, plural
 from repl.safe import visible, visible_line
 from repl.session.decoding import show
 from repl.session.exchange import Exchange
@@ -55,7 +55,7 @@ def remarks(exchange: Exchange) -> list[str]:
     lines = [f"≠ {visible_line(note)}" for note in exchange.notes]
     started = exchange.answer.started
     if started is not None and started.truncated:
-        lines.append(f"≠ {started.truncated:,} tokens of the prompt were cut off")
+        lines.append(f"≠ {plural(started.truncated, 'token')} of the prompt cut off")
     error = exchange.error
     if error is not None:
         state = "lost" if exchange.state == "lost" else "failed"

@@ -131,7 +131,7 @@ def check_repeatable(exchange: Exchange, models: Collection[str]) -> None:
     """Raise ``InputError`` for what cannot be asked again by itself; ``models`` are those configured."""
     again = "give the command that asked for it again"
     if exchange.request.task != "generate":
-        what = f"#{exchange.id} is no answer: {exchange.model} was to {exchange.request.task}"
+        what = f"#{exchange.id} is not an answer: {exchange.model} was to {exchange.request.task}"
         raise InputError(what, again)
     if exchange.model in models:
         return

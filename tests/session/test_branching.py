@@ -260,7 +260,7 @@ async def test_a_sample_of_a_sweep_can_be_retried_and_a_score_cannot(toy, do, sc
     tokenized = next(t for t in toy.coordinator.tickets if t.request.task == "tokenize")
     assert tokenized.request.target == " c b"
     await do("/retry #7")
-    assert "#7 is no answer: a was to tokenize" in screen.said()[0][0]
+    assert "#7 is not an answer: a was to tokenize" in screen.said()[0][0]
 
 
 async def test_steps_typed_faster_than_they_are_answered_wait_for_each_other(toy, screen):

@@ -98,7 +98,7 @@ async def test_a_chain_ends_where_nothing_comes_out(do, session, screen):
     ("line", "said"),
     [
         ("/chain", "which models?"),
-        ("/chain a hello", "a alone is no chain"),
+        ("/chain a hello", "a alone is not a chain"),
         ("/chain a>zz hello", "there is no model 'zz'"),
         ("/chain a>b", "nothing has been asked yet"),
         ('/chain a>"{b}">b x', "nothing before fills {b}"),

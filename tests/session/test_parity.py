@@ -64,9 +64,9 @@ async def test_what_cannot_be_done_is_said(reading, do, tmp_path):
     for line, words in {
         "/parity a": "which two models?",
         "/parity a b": "which text?",
-        "/parity a b tol=-1 x": "tol=-1 is no tolerance",
+        "/parity a b tol=-1 x": "tol=-1 is not a tolerance",
         "/parity a b @/nowhere": "/nowhere cannot be read",
-        "/parity a b @/dev/zero": "/dev/zero is no file",
+        "/parity a b @/dev/zero": "/dev/zero is not a file",
         f"/parity a b @{empty}": "is empty",
     }.items():
         assert words in (await do(line)).text

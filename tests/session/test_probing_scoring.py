@@ -164,7 +164,7 @@ async def test_the_end_token_counts_where_it_is_asked_for(do):
         ("/score opening=up a", "opening cannot be 'up'"),
         ("/score a =>", "there is no text after =>"),
         ("/score @/nowhere/at/all", "/nowhere/at/all cannot be read: No such file or directory"),
-        ("/score @/dev/zero", "/dev/zero is no file"),
+        ("/score @/dev/zero", "/dev/zero is not a file"),
         ("/target a => b", "which options?"),
         ("/target a => b | ", "which options?"),
         ("/target a => b | b", "two of the options are the same"),

@@ -160,7 +160,7 @@ async def test_what_cannot_be_rerun_is_said(toy, screen, line, said):
 
 async def test_a_place_without_that_model_and_a_model_that_is_gone_are_said(toy, screen, path):
     await do(toy, screen, "one", "/rerun #1 on b/0")
-    assert "'b/0' is no replica or device of a" in screen.errors()[0].text
+    assert "'b/0' is not a replica or device of a" in screen.errors()[0].text
     await toy.close()
     other = toys(path, screen, "c")
     await do(other, screen, "/rerun #1")

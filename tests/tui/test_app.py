@@ -50,7 +50,7 @@ async def test_what_was_cut_off_a_prompt_is_noted_under_the_answer() -> None:
     async with Desk("early").running() as desk:
         (early,) = await desk.ask("a long prompt")
         early.start("not in the dictionary: long", truncated=1200).say("yes").finish()
-        await desk.until(lambda: "note: 1,200 tokens of the prompt were cut off" in desk.lines("early"))
+        await desk.until(lambda: "note: 1,200 tokens of the prompt cut off" in desk.lines("early"))
         assert "note: not in the dictionary: long" in desk.lines("early")
 
 

@@ -38,7 +38,7 @@ def warnings(x: Exchange) -> list[str]:
     found = list(x.notes)
     started = x.answer.started
     if started is not None and started.truncated:
-        found.append(f"{started.truncated} tokens of the prompt were cut off")
+        found.append(f"{plural(started.truncated, 'token')} of the prompt cut off")
     if x.error is not None:
         found.append(f"{x.error.message}. {x.error.hint}".rstrip(" ."))
     return found

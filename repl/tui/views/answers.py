@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from repl.messages import Event, Failed, Finished, Lost, Rewound, Started, Step, Stopped
+from repl.probe.figure import plural
 from repl.safe import visible, visible_line
 from repl.session.words import ending, pace, seed
 from repl.tui.tokens.layer import Heat, Place, TokenLayer
@@ -121,7 +122,7 @@ class AnswerBlock(Block):
         started = exchange.answer.started
         notes = list(exchange.notes)
         if started is not None and started.truncated:
-            notes.append(f"{started.truncated:,} tokens of the prompt were cut off")
+            notes.append(f"{plural(started.truncated, 'token')} of the prompt cut off")
         lines += [Line(visible_line(note), "note", "note: ") for note in notes]
         self.foot = [*lines, Line()]
 

@@ -42,7 +42,7 @@ def _stages(session: "Session", argument: str) -> tuple[tuple[Stage, ...], str]:
     try:
         stages, prompt = parse(argument)
         if len(stages) == 1 and stages[0].template == "{}":
-            raise Fault(f"{' and '.join(stages[0].models)} alone is no chain")
+            raise Fault(f"{' and '.join(stages[0].models)} alone is not a chain")
         stages = tuple(
             msgspec.structs.replace(stage, models=tuple(one_model(session, name) for name in stage.models))
             for stage in stages

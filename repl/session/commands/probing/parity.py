@@ -73,7 +73,7 @@ def _allowed(words: str) -> tuple[float | None, str]:
     except ValueError:
         allowed = -1.0
     if not allowed >= 0:
-        raise InputError(f"tol={number} is no tolerance", "tol=0.001, in nats")
+        raise InputError(f"tol={number} is not a tolerance", "tol=0.001, in nats")
     return allowed, rest.strip()
 
 

@@ -75,7 +75,7 @@ async def answer_named(session: "Session", argument: str) -> "tuple[Exchange, st
     else:
         found, rest = (await chosen_or_last(session, []))[0], argument
     if found.request.task != "generate":
-        what = f"#{found.id} is no answer: {found.model} was to {found.request.task}"
+        what = f"#{found.id} is not an answer: {found.model} was to {found.request.task}"
         raise InputError(what, "name an answer; /history lists them")
     check_repeatable(found, session.models)
     return found, rest.strip()

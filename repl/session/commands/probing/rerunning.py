@@ -81,7 +81,7 @@ def _pins(session: "Session", where: str, chosen: "Sequence[Exchange]") -> dict[
     if lacking:
         known = ", ".join(r.name for r in session.replicas() if r.model in lacking)
         names = " and ".join(lacking)
-        raise InputError(f"'{where}' is no replica or device of {names}", f"there are {known}")
+        raise InputError(f"'{where}' is not a replica or device of {names}", f"there are {known}")
     return dict.fromkeys(there, device or where)
 
 

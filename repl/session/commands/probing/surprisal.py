@@ -46,7 +46,7 @@ async def _logprobs(session: "Session", ui: "FrontEnd", argument: str) -> None:
         ui.panes_changed()
     else:
         kept = _kept(session)
-        colours = "off" if session.heat == "off" else f"colours tell {session.heat}"
+        colours = "off" if session.heat == "off" else f"colours show {session.heat}"
         say(ui, f"log-probabilities: {kept} alternatives at each token, {colours}")
     if not words or (session.heat != "off" and not ui.repaints):
         _show_last(session, ui)
@@ -70,7 +70,7 @@ def _switch(session: "Session", ui: "FrontEnd", word: str) -> None:
         session.heat = cast("Heat", word)
     elif session.heat == "off":
         session.heat = "bits"
-    say(ui, f"{_kept(session)} alternatives are kept at each token; colours tell {session.heat}")
+    say(ui, f"{_kept(session)} alternatives are kept at each token; colours show {session.heat}")
 
 
 def _kept(session: "Session") -> int:

@@ -201,7 +201,7 @@ async def read_lines(name: str) -> list[Line]:
         path = Path(name).expanduser()
         about = path.stat()
         if not stat.S_ISREG(about.st_mode):  # a device may never end
-            raise InputError(f"{name} is no file", "name a file with a text on each line")
+            raise InputError(f"{name} is not a file", "name a file with a text on each line")
         if about.st_size > LARGEST:
             raise InputError(f"{name} is larger than {LARGEST >> 20} MB", "split it")
         return path.read_text("utf-8-sig")
@@ -209,7 +209,7 @@ async def read_lines(name: str) -> list[Line]:
     try:
         text = await asyncio.to_thread(read)
     except UnicodeDecodeError as error:
-        raise InputError(f"{name} is no UTF-8: byte {error.start}", "convert it") from None
+        raise InputError(f"{name} is not UTF-8: byte {error.start}", "convert it") from None
     except (OSError, RuntimeError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise InputError(f"{name} cannot be read: {reason}", "check the name") from None
@@ -226,5 +226,5 @@ def json_object(name: str, line: Line) -> dict[str, Any] | None:
     try:
         value = json.loads(line.text)
     except ValueError as error:
-        raise InputError(f"{name} line {line.number} is no JSON: {error}", "mend the line") from None
+        raise InputError(f"{name} line {line.number} is not JSON: {error}", "mend the line") from None
     return value if isinstance(value, dict) else None
