@@ -14,6 +14,7 @@ from repl.messages import ModelSpec
 from repl.params import Support, SupportTable
 
 _INSTALL = "pip install 'multigpu-repl[server]'"
+_MOST = "of vLLM, SGLang, llama.cpp and transformers serve"
 
 
 class Server:
@@ -27,20 +28,18 @@ class Server:
         "temperature": Support("exact", "temperature"),
         "top_p": Support("exact", "top_p"),
         "max_new": Support("exact", "max_tokens"),
-        "stop": Support("exact", "stop", "cut off by the server"),
+        "stop": Support("exact", "stop", "the stop string itself is cut off"),
         "seed": Support("differs", "seed", "the server draws: another answer than this package's"),
         "n": Support("differs", "n", "refused by llama.cpp and transformers serve"),
         "presence_penalty": Support("differs", "presence_penalty", "not of transformers serve"),
         "frequency_penalty": Support("differs", "frequency_penalty", "not of transformers serve"),
         "logit_bias": Support("differs", "logit_bias", "#ID=NUMBER only; not of transformers serve"),
-        "top_k": Support("differs", "top_k", "of vLLM, SGLang and llama.cpp; refused elsewhere"),
-        "min_p": Support("differs", "min_p", "of vLLM, SGLang and llama.cpp; refused elsewhere"),
-        "repetition_penalty": Support(
-            "differs", "repetition_penalty", "of vLLM, SGLang and llama.cpp; refused elsewhere"
-        ),
-        "typical_p": Support("differs", "typical_p", "of llama.cpp; refused elsewhere"),
-        "min_new": Support("differs", "min_tokens", "of vLLM and SGLang; refused elsewhere"),
-        "stop_tokens": Support("differs", "stop_token_ids", "#ID of vLLM and SGLang; refused elsewhere"),
+        "top_k": Support("differs", "top_k", _MOST),
+        "min_p": Support("differs", "min_p", _MOST),
+        "repetition_penalty": Support("differs", "repetition_penalty", _MOST),
+        "typical_p": Support("differs", "typical_p", "of llama.cpp and transformers serve"),
+        "min_new": Support("differs", "min_tokens", "of vLLM, SGLang and transformers serve"),
+        "stop_tokens": Support("differs", "stop_token_ids", "#ID, of vLLM and SGLang"),
         "ban": Support("differs", "bad_words", "words of vLLM alone; #ID wherever logit_bias is"),
         "logprobs": Support("differs", "logprobs", "as many as the server is willing to tell"),
     }

@@ -1,6 +1,6 @@
 """One answer: what is asked of the server, and its stream as events."""
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Sequence
 
 import msgspec
 
@@ -10,6 +10,7 @@ from backends.server.prompt import build
 from backends.server.served import Served
 from backends.server.tokens import Token, said, tokens
 from backends.server.wire import Choice, Chunk
+from backends.stops import cut, without_partial_stop
 from repl.messages import Event, Finished, FinishReason, Hypothesis, Request, Started, Step
 
 _ROOM = 1 << 20
@@ -71,6 +72,30 @@ class _Line:
         self.tokens: list[int] = []
         self.reason: FinishReason | None = None
         self.thinking = False
+        self._written = ""
+        self._shown = 0
+
+    def write(self, token: Token, stops: Sequence[str], *, forced: bool) -> str:
+        """What it adds to the text; a stop string is cut off here, which not every server does."""
+        self.tokens.append(token.id)
+        text = token.text
+        if stops and not forced:
+            self._written += text
+            visible, found = cut(self._written, stops)
+            if found:
+                self.reason = "stop"
+            else:
+                visible = without_partial_stop(visible, stops)
+            text = visible[self._shown :]
+            self._shown = max(self._shown, len(visible))
+        self.text.append(text)
+        return text
+
+    def end(self, reason: FinishReason) -> None:
+        """No more will come: what could have been the beginning of a stop string was none."""
+        if self.reason is None:
+            self.reason = reason
+            self.text.append(self._written[self._shown :])
 
     def hypothesis(self) -> Hypothesis:
         """It as one of several."""
@@ -107,7 +132,7 @@ class Writing:
             for token in tokens(_with_thoughts(choice, line), self._request.params.logprobs):
                 steps += self._push(choice.index, token)
             if choice.finish_reason is not None:
-                line.reason = self._reason(choice)
+                line.end(self._reason(choice))
         return steps
 
     def finished(self) -> Finished:
@@ -142,8 +167,7 @@ class Writing:
     def _push(self, which: int, token: Token, *, forced: bool = False) -> list[Step]:
         line = self._lines[which]
         index = len(line.tokens)
-        line.tokens.append(token.id)
-        line.text.append(token.text)
+        text = line.write(token, self._request.params.stop, forced=forced)
         self._served.vocabulary.learn([(token.id, token.piece), *((t, piece) for t, _, piece in token.top)])
         if which:
             return []
@@ -153,7 +177,7 @@ class Writing:
                 index=index,
                 token=token.id,
                 piece=token.piece,
-                text=token.text,
+                text=text,
                 raw_lp=token.lp if self._raw else None,
                 proc_lp=None if self._raw else token.lp,
                 rank=token.rank,

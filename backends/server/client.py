@@ -117,7 +117,12 @@ class Client:
         for attempt in range(TRIES):
             request = self._http.build_request(method, url, content=content, headers=headers)
             with self.speaker.transport(begun=False):
-                response = await self._http.send(request, stream=True)
+                try:
+                    response = await self._http.send(request, stream=True)
+                except (httpx2.ReadError, httpx2.WriteError, httpx2.RemoteProtocolError):
+                    if attempt:
+                        raise
+                    continue  # a connection that was kept may have been closed by the server meanwhile
             try:
                 if response.status_code == 200:
                     yield response

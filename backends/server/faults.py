@@ -52,7 +52,7 @@ class Speaker:
         except httpx2.ConnectError as error:
             raise self._unconnected(error) from None
         except (httpx2.HTTPError, httpx2.StreamError, OSError) as error:
-            why = f"{type(error).__name__}: {first_line(error)}"
+            why = first_line(error)
             if begun:
                 raise self.broken(why) from None
             hint = "is the server running? /retry asks again"
@@ -84,7 +84,9 @@ class Speaker:
         if code < 500:
             kind = "prompt_too_long" if re.search(r"context length|context size", said) else "bad_parameter"
             return self.fault(kind, what, "/params shows what was asked for; /template off sends the line")
-        return self.fault("unreachable", what, "the server itself failed: see its log, then /retry")
+        return self.fault(
+            "unreachable", what, "see its log; a model without a chat template needs /template off"
+        )
 
     def _about_key(self) -> str:
         if self._variable is None:

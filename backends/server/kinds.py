@@ -59,7 +59,11 @@ KINDS: Mapping[str, Kind] = {
             tells=True,
         ),
         Kind(name="openai", words="OpenAI", more=_OPENAI),
-        Kind(name="transformers", words="transformers serve", more=frozenset()),
+        Kind(
+            name="transformers",
+            words="transformers serve",
+            more=frozenset({"top_k", "min_p", "repetition_penalty", "typical_p", "min_new"}),
+        ),
         Kind(name="other", words="a server of unknown kind", more=_OPENAI),
     )
 }
@@ -102,11 +106,24 @@ def written(kind: Kind, request: Request, *, chat: bool) -> dict[str, Any]:
         body["seed"] = _seed(kind, params.seed, request.sample)
     if params.n > 1:
         body["n"] = params.n
-    if params.min_new:
+    if kind.name == "transformers":
+        body["generation_config"] = _generation(params)
+    elif params.min_new:
         body["min_tokens"] = params.min_new
     if params.stop_tokens:
         body["stop_token_ids"] = [_id(kind, word, "stop_tokens") for word in params.stop_tokens]
     return body | _biases(kind, params) | _figures(kind, params, chat=chat)
+
+
+def _generation(params: Params) -> str:
+    """What ``transformers serve`` takes in a field of its own; without it nothing is ever drawn."""
+    settings: dict[str, object] = {"do_sample": params.temperature > 0, "top_k": params.top_k}
+    settings |= {name: getattr(params, name) for name in ("repetition_penalty", "typical_p")}
+    if params.min_p:
+        settings["min_p"] = params.min_p
+    if params.min_new:
+        settings["min_new_tokens"] = params.min_new
+    return msgspec.json.encode(settings).decode()
 
 
 def fresh_seed() -> int:

@@ -151,6 +151,17 @@ def test_tokens_that_nobody_told_cannot_be_gone_on_with(server: Scripted, opened
     assert isinstance(failed, Failed) and failed.error.kind == "unsupported"
 
 
+def test_a_stop_string_is_never_shown(server: Scripted, opened: Opened) -> None:
+    server.scripts[PLAIN] = words("one ", "EN", "D", " more")  # as transformers serve leaves it in
+    events = answer(opened(), template=False, stop=("END",))
+    assert [step.text for step in steps(events)] == ["one ", "", "", ""]
+    last = events[-1]
+    assert isinstance(last, Finished) and (last.text, last.reason) == ("one ", "stop")
+    server.scripts[PLAIN] = words("one ", "EN", reason="length")
+    last = answer(opened(), template=False, stop=("END",))[-1]
+    assert isinstance(last, Finished) and (last.text, last.reason) == ("one EN", "length")
+
+
 def test_requests_stream_side_by_side_and_one_is_stopped(server: Scripted, opened: Opened) -> None:
     gates = {prompt: threading.Semaphore(0) for prompt in ("one", "two")}
     gone = threading.Event()

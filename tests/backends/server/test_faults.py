@@ -167,6 +167,14 @@ def test_a_connection_that_is_cut(server: Scripted, opened: Opened) -> None:
     assert "what had come stands" in failure(told)
 
 
+def test_a_kept_connection_that_was_closed_costs_nothing(server: Scripted, opened: Opened) -> None:
+    engine = opened()
+    left: list[Script] = [Talk.hang_up, words("fine"), Talk.hang_up, Talk.hang_up]
+    server.scripts[PLAIN] = lambda talk: left.pop(0)(talk)
+    assert isinstance(asked(engine)[-1], Finished)
+    assert "did not answer" in failure(asked(engine)) and not left
+
+
 def test_endless_lines_and_endless_answers_are_bounded(
     server: Scripted, opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,6 @@
 """What a server is asked before anything else, and what is made of what it says."""
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -9,7 +10,7 @@ from backends.base import BackendError
 from backends.server.engine import ServerEngine
 from repl.params import PARAMETERS
 from tests.backends.server.conftest import answer
-from tests.backends.server.scripted import Scripted, Talk, says, served, vllm, words
+from tests.backends.server.scripted import Scripted, Talk, says, served, turns, vllm, words
 
 Opened = Callable[..., ServerEngine]
 
@@ -104,6 +105,11 @@ def test_llamacpp_tells_its_size_and_its_slots(server: Scripted, opened: Opened)
 
 def test_transformers_serve_is_told_by_its_paths(server: Scripted, opened: Opened) -> None:
     server.scripts["/openapi.json"] = says({"paths": {"/load_model": {}, "/v1/responses": {}}})
+    server.scripts["/v1/chat/completions"] = turns("x")
+    answer(opened(), temperature=0.5, min_p=0.1, min_new=2)
+    settings = {"do_sample": True, "top_k": 0, "repetition_penalty": 1.0, "typical_p": 1.0}
+    settings |= {"min_p": 0.1, "min_new_tokens": 2}
+    assert json.loads(server.bodies("/v1/chat/completions")[0]["generation_config"]) == settings
     (failed,) = answer(opened(), presence_penalty=1.0)
     assert failed.error.message == "transformers serve cannot honour presence_penalty"  # type: ignore[union-attr]
 
