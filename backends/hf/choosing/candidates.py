@@ -6,6 +6,7 @@ from those alone. Where it is not, the caller goes the long way.
 """
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,12 +17,21 @@ COUNT = 512
 """Tokens looked at; vocabularies of less than four times as many are quicker to process whole."""
 
 
-def narrow(scores: Tensor, warp: Warp) -> tuple[Tensor, Tensor] | None:
-    """What ``processors.warpers(warp)`` keeps of ``scores`` ``[rows, vocab]``, or None if that is too much.
+class Few(NamedTuple):
+    """Candidates of some rows."""
 
-    Returns the warped scores ``[rows, COUNT]``, highest first and ``-inf`` where a token is dropped, and the
-    token ids they belong to. Among tokens of equal score at the edge of top-p the choice may differ from
-    transformers'.
+    scores: Tensor
+    """Warped, ``[rows, COUNT]``, highest first and ``-inf`` where a token is dropped."""
+    ids: Tensor
+    """The tokens they belong to."""
+    short: Tensor
+    """Rows that would keep more, bool ``[rows]``."""
+
+
+def narrow(scores: Tensor, warp: Warp) -> Few | None:
+    """What ``processors.warpers(warp)`` keeps of ``scores`` ``[rows, vocab]``; None where it may be much.
+
+    Among tokens of equal score at the edge of top-p the choice may differ from transformers'.
     """
     restricts = warp.top_k or warp.top_p < 1 or warp.min_p
     if not restricts or warp.typical_p < 1 or warp.top_k >= COUNT or scores.shape[-1] < 4 * COUNT:
@@ -39,6 +49,4 @@ def narrow(scores: Tensor, warp: Warp) -> tuple[Tensor, Tensor] | None:
     if warp.min_p:
         keep &= values >= values[:, :1] + math.log(warp.min_p)
     # Each rule keeps a beginning of the sorted scores: with the last one out, all that follows is out.
-    if keep[:, -1].any():
-        return None
-    return values.masked_fill(~keep, -torch.inf), ids
+    return Few(values.masked_fill(~keep, -torch.inf), ids, keep[:, -1])

@@ -1,7 +1,7 @@
 """From logits to tokens, for all rows of a batch at once.
 
-The host waits for the device once a step, for the tokens and their figures together; a draw restricted by
-top-k, top-p or min-p waits a second time, to see whether few candidates suffice.
+The host waits for the device once a step, for the tokens and their figures together. A draw restricted by
+top-k, top-p or min-p is made from few candidates, and anew from all where these turn out to be too few.
 """
 
 from collections import defaultdict
@@ -14,7 +14,7 @@ from transformers import LogitsProcessorList
 
 from backends import noise, upload
 from backends.hf.choosing import greatest
-from backends.hf.choosing.candidates import narrow
+from backends.hf.choosing.candidates import Few, narrow
 from backends.hf.choosing.processors import Warp, apply, warpers, without
 from backends.hf.state.rows import Rows
 
@@ -90,9 +90,21 @@ def choose(logits: Tensor, rows: Sequence[Draws]) -> tuple[Tensor, list[Choice]]
 
     ``logits`` is float32 ``[rows, vocab]``.
     """
+    found = _chosen(logits, rows, narrowly=True)
+    if found is None:
+        found = _chosen(logits, rows, narrowly=False)
+    assert found is not None
+    return found
+
+
+def _chosen(logits: Tensor, rows: Sequence[Draws], narrowly: bool) -> tuple[Tensor, list[Choice]] | None:
+    """As ``choose``; None where it was to be done ``narrowly``, from few candidates, and these were too few.
+
+    To learn that before the end, the host would have to wait for a GPU in the middle of a step.
+    """
     with without(logits, [row.forbidden for row in rows]) as taken:
         left = logits.logsumexp(-1)
-        scores, tokens, processed = _draw(logits, left, rows)
+        scores, tokens, processed, doubts = _draw(logits, left, rows, narrowly)
     total = left if taken is None else torch.logaddexp(left, taken)
     raw = logits.gather(1, tokens[:, None])[:, 0] - total
     asked = [i for i, row in enumerate(rows) if row.alternatives]
@@ -100,7 +112,9 @@ def choose(logits: Tensor, rows: Sequence[Draws]) -> tuple[Tensor, list[Choice]]
     seen: list[Tensor] = []
     if asked and logits.device.type != "cpu":  # to look at all rows is less than to wait twice
         seen = _looked_at(logits, total, tokens, count)
-    figures, told = _on_host([tokens, raw, scores, total, processed], seen)
+    figures, told, doubtful = _on_host([tokens, raw, scores, total, processed], seen, doubts)
+    if any(map(any, doubtful)):
+        return None
     more = _alternatives(told, asked) if seen else examine(logits, total, tokens, asked, count)
     choices = [
         Choice(token, raw_lp, proc_lp, mass - mass == 0, left != _NOTHING, *more.get(i, ()))
@@ -233,27 +247,41 @@ def _on_host(*groups: Sequence[Tensor]) -> list[list[list[Any]]]:
     return [[next(lists) for _ in group] for group in groups]
 
 
-def _draw(logits: Tensor, total: Tensor, rows: Sequence[Draws]) -> tuple[Tensor, Tensor, Tensor]:
-    """Log-probabilities drawn at, tokens, and the log-mass the processors left; each ``[rows]``."""
+def _draw(
+    logits: Tensor, total: Tensor, rows: Sequence[Draws], narrowly: bool
+) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
+    """Log-probabilities drawn at, tokens, and the log-mass the processors left; each ``[rows]``.
+
+    And where a GPU drew ``narrowly``, bool ``[rows]`` for rows drawn alike: what had too few candidates.
+    """
     touched = [i for i, row in enumerate(rows) if row.processors]
     if touched:
         logits = logits.clone()
         for i in touched:
             logits[i] = apply(rows[i].processors, [rows[i].history], logits[i : i + 1])[0]
         total = logits.logsumexp(-1)
+    doubts: list[Tensor] = []
     tokens = greatest.argmax(logits)
     lps = logits.gather(1, tokens[:, None])[:, 0] - total
     for warp, members in _alike(rows).items():
         index = upload.integers(members, logits.device)
         keys = noise.keys([rows[i].noise_key for i in members], logits.device)
-        tokens[index], lps[index] = _sample(logits[index], warp, keys)
-    return lps, tokens, total
+        scores = logits[index]
+        few = narrow(scores, warp) if narrowly else None
+        if few is not None and logits.device.type != "cpu":
+            doubts.append(torch.zeros_like(tokens, dtype=torch.bool).index_copy_(0, index, few.short))
+        elif few is not None and few.short.any():
+            few = None
+        tokens[index], lps[index] = _sample(scores, warp, keys, few)
+    return lps, tokens, total, doubts
 
 
-def _sample(scores: Tensor, warp: Warp, keys: Tensor) -> tuple[Tensor, Tensor]:
-    """Tokens and log-probabilities ``[rows]`` of one draw for each row of ``scores`` ``[rows, vocab]``."""
-    few = narrow(scores, warp)
-    warped, ids = few if few is not None else (warpers(warp)(None, scores), None)
+def _sample(scores: Tensor, warp: Warp, keys: Tensor, few: Few | None) -> tuple[Tensor, Tensor]:
+    """Tokens and log-probabilities ``[rows]`` of one draw for each row of ``scores`` ``[rows, vocab]``.
+
+    ``few`` are candidates that suffice, None without.
+    """
+    warped, ids = (few.scores, few.ids) if few is not None else (warpers(warp)(None, scores), None)
     drawn = noise.draw_rows(warped, keys, ids)
     chosen = drawn[:, None] if ids is None else (ids == drawn[:, None]).int().argmax(-1, keepdim=True)
     return drawn, warped.gather(1, chosen)[:, 0] - warped.logsumexp(-1)

@@ -6,6 +6,8 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 from backends.hf import HuggingFace
+from backends.hf.choosing import sampling
+from backends.hf.choosing.processors import Warp
 from backends.hf.state import memory
 from repl.messages import Finished, ModelSpec
 from tests.backends.hf import pretended, support
@@ -235,3 +237,31 @@ def test_beams_and_rows_that_come_and_go_wait_no_more_than_that(there):
             ended += sum(isinstance(event, Finished) for event in events)
             assert card.waits.total() == 1
         assert not there("llama").step()
+
+
+class Drawing:
+    """A row that is drawn with top-p; see ``sampling.Draws``."""
+
+    processors, forbidden, history, alternatives, whole = [], (), [1], 2, False
+
+    def __init__(self, number, top_p):
+        self.warp = Warp(0.9, 0, top_p, 0.0)
+        self.noise_key = (7, 0, number)
+
+
+@pytest.mark.parametrize(("spread", "times"), [(5.0, 1), (0.1, 2)])
+def test_few_candidates_are_drawn_from_without_waiting_to_know_that_they_suffice(spread, times):
+    torch.manual_seed(0)
+    logits = torch.randn(6, 4000) * spread
+    rows = [Drawing(number, 0.9 if number % 2 else 0.8) for number in range(6)]
+    tokens, choices = sampling.choose(logits.clone(), rows)
+    with pretended.gpu() as card:
+        there = logits.to(pretended.DEVICE)
+        card.waits.clear()
+        drawn, found = sampling.choose(there, rows)
+        assert card.waits.total() == times
+        assert drawn.tolist() == tokens.tolist()
+        assert there.tolist() == logits.tolist()
+    for mine, theirs in zip(found, choices, strict=True):
+        assert (mine.token, mine.rank, len(mine.top)) == (theirs.token, theirs.rank, 2)
+        assert mine.proc_lp == pytest.approx(theirs.proc_lp, abs=1e-5)
