@@ -3,11 +3,13 @@
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 transformers = pytest.importorskip("transformers")
 
+from repl import devices
 from repl.bench import engine, engine_gpu
 from repl.bench.alone import Alone, Job
 from repl.bench.report import Figure
@@ -58,7 +60,7 @@ def test_a_first_token_under_load_comes_sooner_where_prompts_are_read_in_parts()
 def test_the_figures_of_a_gpu_on_a_cpu(monkeypatch):
     monkeypatch.setattr(engine_gpu, "TOKENS", 3)
     monkeypatch.setattr(engine_gpu, "STREAMS", 2)
-    one, many = engine_gpu.measure("cpu", ("tiny",), 1)
+    one, many = engine_gpu.measure("cpu", ("tiny",), 1, {"eager": 0.7})
     assert one.peers > one.ours > 0 and one.bar == ">= 0.7 x" and one.met is False
     assert many.ours > 0 and many.peers > 0
 
@@ -68,8 +70,21 @@ def test_without_a_gpu_there_are_none(monkeypatch):
     assert engine_gpu.figures(1) == []
 
 
+@pytest.mark.parametrize(
+    ("free", "total", "disk", "sizes"),
+    [(140, 140, 300, ("1B", "8B")), (18, 24, 300, ("1B",)), (None, 12, 300, ("1B",)), (140, 140, 2, ())],
+)
+def test_sizes_that_do_not_fit_are_left_out(free, total, disk, sizes, monkeypatch):
+    free = free and free * 10**9
+    gpu = devices.Device(id="cuda:0", name="Card", total_memory=total * 10**9, free_memory=free)
+    monkeypatch.setattr(engine_gpu.devices, "gpus", lambda: [gpu])
+    monkeypatch.setattr(engine_gpu.shutil, "disk_usage", lambda _: SimpleNamespace(free=disk * 10**9))
+    monkeypatch.setattr(engine_gpu, "measure", lambda *told: told)
+    assert engine_gpu.figures(3) == ("cuda:0", sizes, 3, {"compiled": 0.7, "eager": 0.3})
+
+
 def test_what_a_token_reads_is_every_weight_once(tmp_path):
-    command = [sys.executable, "-P", "-m", "repl.bench.peers.large_llama", str(tmp_path), "tiny"]
+    command = [sys.executable, "-P", "-m", "repl.bench.peers.large_llama", str(tmp_path), "tiny", "cpu"]
     said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     config = json.loads((tmp_path / "config.json").read_text())
     hidden, layers = config["hidden_size"], config["num_hidden_layers"]

@@ -1,7 +1,8 @@
 """Writes a Llama of a known size with random weights in bfloat16, and prints what a token must read of it.
 
-``python -m repl.bench.peers.large_llama FOLDER SIZE`` leaves a checkpoint there, with the tokenizer of the
-embedded causal LM: what it says is noise, what it costs is what a trained one costs. The figure is in bytes:
+``python -m repl.bench.peers.large_llama FOLDER SIZE DEVICE`` leaves a checkpoint there, with the tokenizer of
+the embedded causal LM: what it says is noise, what it costs is what a trained one costs. The weights are
+drawn on the device, in their type: a CPU would draw those of the largest for minutes. The figure is in bytes:
 all weights but an input embedding of its own, of which a token reads one row.
 """
 
@@ -18,18 +19,24 @@ SIZES = {
         "hidden_size": 64,
         "intermediate_size": 128,
         "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 1,
         "tie_word_embeddings": True,
     },
     "1B": {
         "hidden_size": 2048,
         "intermediate_size": 8192,
         "num_hidden_layers": 16,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
         "tie_word_embeddings": True,
     },
     "8B": {
         "hidden_size": 4096,
         "intermediate_size": 14336,
         "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
         "tie_word_embeddings": False,
     },
 }
@@ -38,30 +45,27 @@ VOCABULARY = {"tiny": 4096}
 LARGE_VOCABULARY = 128_256
 
 
+SHARD = "2GB"
+"""So much of it is in the host's memory at a time."""
+
+
 def main() -> None:
     """The process."""
-    folder, size = sys.argv[1:]
+    folder, size, device = sys.argv[1:]
     chatter.disable_progress_bar()
-    shape = SIZES[size]
-    heads = max(4, shape["hidden_size"] // 128)
     config = LlamaConfig(
         vocab_size=VOCABULARY.get(size, LARGE_VOCABULARY),
-        num_attention_heads=heads,
-        num_key_value_heads=heads // 4,
         max_position_embeddings=8192,
         bos_token_id=1,
         eos_token_id=2,
         dtype=torch.bfloat16,
-        **shape,
+        **SIZES[size],
     )
     torch.manual_seed(1)
-    with torch.device("meta"):
+    torch.set_default_dtype(torch.bfloat16)
+    with torch.device(device):
         network = LlamaForCausalLM(config)
-    network = network.to_empty(device="cpu").to(torch.bfloat16)
-    for weight in network.parameters():
-        torch.nn.init.normal_(weight, std=0.02) if weight.dim() > 1 else torch.nn.init.ones_(weight)
-    network.tie_weights()
-    network.save_pretrained(folder)
+    network.save_pretrained(folder, max_shard_size=SHARD)
     AutoTokenizer.from_pretrained(model_path("lm-late")).save_pretrained(folder)
     read = sum(weight.nbytes for weight in network.parameters())
     if not config.tie_word_embeddings:
