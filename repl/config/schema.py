@@ -255,6 +255,9 @@ def _options(item: Item, backend: str, base: Path) -> dict[str, object]:
     entries = item.mapping()
     plain = item.plain()
     assert isinstance(plain, dict)
+    key = plain.get("api_key")  # recorded with every answer, so that it may never be the key itself
+    if key is not None and not (isinstance(key, str) and _VARIABLE.fullmatch(key)):
+        raise item.fault("api_key must be the name of an environment variable, such as MY_KEY")
     for name in getattr(registry.find(backend), "models_in_options", ()):
         if isinstance(plain.get(name), str):
             plain[name] = _location(entries[name], item, backend, base).path
