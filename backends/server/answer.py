@@ -22,6 +22,8 @@ _REASONS: dict[str, FinishReason] = {"length": "length", "max_tokens": "length"}
 async def answer(served: Served, request: Request) -> AsyncGenerator[Event]:
     """All events of a request; raises ``BackendError``."""
     request, notes = _settled(request)
+    if request.params.logprobs and served.kind.figures == "never":
+        notes.append(f"logprobs has no effect: {served.kind.words} tells none")
     prompt = await build(served, request)
     chat = prompt.path == "/chat/completions"
     params = request.params

@@ -1,5 +1,6 @@
 """What goes wrong with a server, in words for the user: without its key, and its own words cut."""
 
+import os
 import re
 import ssl
 from collections.abc import Iterator
@@ -60,12 +61,13 @@ class Speaker:
 
     def _unconnected(self, error: httpx2.ConnectError) -> BackendError:
         why = first_line(error)
-        inner: BaseException | None = error
-        while inner is not None and not isinstance(inner, ssl.SSLError):
-            inner = inner.__cause__ or inner.__context__
-        if inner is not None or "certificate" in why.lower():
+        causes = list(_causes(error))
+        if any(isinstance(each, ssl.SSLError) for each in causes):
             hint = "its certificate has to be trusted by this machine: SSL_CERT_FILE names a file of your own"
             return self.fault("unreachable", f"cannot be trusted: {why}", hint)
+        numbers = [each.errno for each in causes if isinstance(each, OSError) and each.errno]
+        if numbers and numbers[0] > 0:  # below 0 they are those of names that were looked up
+            why = os.strerror(numbers[0])
         hint = "start the server or mend the address, then /retry"
         return self.fault("unreachable", f"cannot be reached: {why}", hint)
 
@@ -92,6 +94,15 @@ class Speaker:
         if self._variable is None:
             return "it wants a key: options: {api_key: NAME} names the environment variable that holds it"
         return f"the key in the environment variable {self._variable} is not accepted"
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """An exception and what led to it, the outermost first."""
+    yield error
+    inner = [*error.exceptions] if isinstance(error, BaseExceptionGroup) else []
+    inner += [each for each in (error.__cause__ or error.__context__,) if each is not None]
+    for each in inner:
+        yield from _causes(each)
 
 
 def _said(body: bytes) -> str:

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -26,8 +26,8 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
     """Parameters that it has beside those of every server."""
     tokenizer: bool = False
     """It may tell how it tokenizes, and then takes prompts as tokens."""
-    tells: bool = False
-    """Log-probabilities are asked for with every request, and not only where alternatives are wanted."""
+    figures: Literal["always", "wanted", "never"] = "wanted"
+    """When log-probabilities are asked for: with every request, or only where alternatives are wanted."""
     raw: bool = True
     """They are those before temperature and the like."""
     words_banned: bool = False
@@ -41,14 +41,14 @@ KINDS: Mapping[str, Kind] = {
             words="vLLM",
             more=_OPENAI | {"top_k", "min_p", "repetition_penalty", "min_new", "stop_tokens"},
             tokenizer=True,
-            tells=True,
+            figures="always",
             words_banned=True,
         ),
         Kind(
             name="sglang",
             words="SGLang",
             more=_OPENAI | {"top_k", "min_p", "repetition_penalty", "min_new", "stop_tokens"},
-            tells=True,
+            figures="always",
             raw=False,
         ),
         Kind(
@@ -56,13 +56,14 @@ KINDS: Mapping[str, Kind] = {
             words="llama.cpp",
             more=_OPENAI - {"n"} | {"top_k", "min_p", "repetition_penalty", "typical_p"},
             tokenizer=True,
-            tells=True,
+            figures="always",
         ),
         Kind(name="openai", words="OpenAI", more=_OPENAI),
         Kind(
             name="transformers",
             words="transformers serve",
             more=frozenset({"top_k", "min_p", "repetition_penalty", "typical_p", "min_new"}),
+            figures="never",
         ),
         Kind(name="other", words="a server of unknown kind", more=_OPENAI),
     )
@@ -156,10 +157,8 @@ def _biases(kind: Kind, params: Params) -> dict[str, Any]:
 def _figures(kind: Kind, params: Params, *, chat: bool) -> dict[str, Any]:
     """What asks for log-probabilities: one alternative at least, to tell whether the choice was the first."""
     wanted = max(1, params.logprobs)
-    if not params.logprobs and not kind.tells:
+    if kind.figures == "never" or (kind.figures == "wanted" and not params.logprobs):
         return {}
-    if params.logprobs and kind.name == "transformers":
-        raise _refused(kind, "logprobs", "/set logprobs default")
     fields: dict[str, Any] = {"logprobs": True, "top_logprobs": wanted} if chat else {"logprobs": wanted}
     return fields | ({"return_token_ids": True} if kind.name == "vllm" else {})
 

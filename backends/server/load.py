@@ -121,8 +121,10 @@ def _notes(served: Served) -> tuple[str, ...]:
     ]
     if not served.tokenizes:
         notes.append("it does not tell token ids: tokens are told apart by their text, under numbers below 0")
-    if not served.kind.tells:
+    if served.kind.figures == "wanted":
         notes.append("log-probabilities are asked for only where alternatives are: /set logprobs 5")
+    if served.kind.figures == "never":
+        notes.append("it tells no log-probabilities")
     if not served.kind.raw:
         notes.append("its log-probabilities are those after the temperature")
     return tuple(notes)

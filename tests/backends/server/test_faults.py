@@ -65,6 +65,15 @@ def test_a_server_that_goes_away_and_comes_back(server: Scripted, opened: Opened
         assert isinstance(last, Finished) and last.text == "two"
 
 
+def test_nobody_there(opened: Opened) -> None:
+    with running() as gone:
+        urls = [gone.url, gone.url.replace("127.0.0.1", "localhost")]
+    for url in urls:
+        with pytest.raises(BackendError) as caught:
+            opened(url)
+        assert caught.value.error.message == f"model 'far': {url} cannot be reached: Connection refused"
+
+
 def test_names_that_mean_no_machine(opened: Opened) -> None:
     with pytest.raises(BackendError) as caught:
         opened("http://no-such-host.invalid/v1")

@@ -110,6 +110,8 @@ def test_transformers_serve_is_told_by_its_paths(server: Scripted, opened: Opene
     settings = {"do_sample": True, "top_k": 0, "repetition_penalty": 1.0, "typical_p": 1.0}
     settings |= {"min_p": 0.1, "min_new_tokens": 2}
     assert json.loads(server.bodies("/v1/chat/completions")[0]["generation_config"]) == settings
+    started = answer(opened(), logprobs=3)[0]
+    assert started.notes == ("logprobs has no effect: transformers serve tells none",)  # type: ignore[union-attr]
     (failed,) = answer(opened(), presence_penalty=1.0)
     assert failed.error.message == "transformers serve cannot honour presence_penalty"  # type: ignore[union-attr]
 
