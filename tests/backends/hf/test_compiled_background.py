@@ -34,6 +34,7 @@ def gate(monkeypatch):
     monkeypatch.setattr(packages, "opened", lambda folder, step: step.eagerly)
     yield opened
     opened.set()
+    all_made()  # before a real compiler is to be had again
 
 
 @pytest.fixture
