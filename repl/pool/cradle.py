@@ -25,6 +25,7 @@ class Birth(msgspec.Struct, frozen=True, array_like=True):
 
     backend: str
     environment: dict[str, str]
+    title: str
 
 
 class Born(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -99,7 +100,7 @@ def _become(birth: Birth, channel: int, output: int) -> None:
         os.close(output)
         os.environ.clear()
         os.environ.update(birth.environment)
-        worker.run(channel, cradle)
+        worker.run(channel, cradle, birth.title)
     except BaseException:  # its last words; Python's own would go on into the cradle's loop
         traceback.print_exc()
         sys.stderr.flush()

@@ -121,14 +121,15 @@ WORKER = ("-P", "-m", "repl.pool.worker")
 async def launch(
     plan: ReplicaPlan, connect: ProtocolFactory, program: Sequence[str] = WORKER
 ) -> LocalProcess:
-    """Start the process of ``plan``: Python with the arguments of ``program``, a socket's number and our pid.
+    """Start the process of ``plan``: Python with the arguments of ``program``, a socket's number, our pid and
+    the plan's title.
 
     Raises ``OSError`` when the system refuses.
     """
     with ends() as (ours, theirs, read_end, write_end):
         # A session of its own: Ctrl-C in the terminal is for the front end, which decides what to stop.
         process = _Executed(
-            [sys.executable, *program, str(theirs.fileno()), str(os.getpid())],
+            [sys.executable, *program, str(theirs.fileno()), str(os.getpid()), plan.title],
             stdin=subprocess.DEVNULL,
             stdout=write_end,
             stderr=write_end,

@@ -111,7 +111,7 @@ class Nursery:
         birth = _Birth()
         try:
             with ends() as (ours, theirs, read_end, write_end):
-                frame = msgspec.msgpack.encode(Birth(plan.model.backend, environment(plan)))
+                frame = msgspec.msgpack.encode(Birth(plan.model.backend, environment(plan), plan.title))
                 socket.send_fds(line, [frame], [theirs.fileno(), write_end])
                 self._asked.append(birth)
                 await birth.born

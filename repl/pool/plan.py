@@ -27,6 +27,11 @@ class ReplicaPlan(msgspec.Struct, frozen=True, kw_only=True):
     cores: tuple[int, ...] = ()
     """CPU cores to stay on; empty leaves that to the system."""
 
+    @property
+    def title(self) -> str:
+        """What the process is called among all of the machine."""
+        return f"{self.name} on {self.device} of multigpu-repl"
+
 
 class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One replica as the front ends show it."""

@@ -1,6 +1,6 @@
 """The main of a replica process: loads one model and serves requests until its parent goes.
 
-Started by ``repl.pool.local`` as ``python -m repl.pool.worker FD PARENT_PID``. Of its three threads the
+Started by ``repl.pool.local`` as ``python -m repl.pool.worker FD PARENT_PID TITLE``. Of its three threads the
 reader takes frames off the socket, the heartbeat tells that it lives, the main thread alone uses the engine.
 """
 
@@ -17,6 +17,7 @@ from functools import partial
 from backends import registry
 from backends.base import Engine, Preparing
 from repl.messages import Event, Request
+from repl.pool import title
 from repl.pool.driver import Driver, describe
 from repl.pool.memory import used
 from repl.pool.transport import Channel
@@ -96,11 +97,12 @@ def serve(channel: Channel, inbox: "queue.SimpleQueue[ToChild | None]", driver: 
 
 def main() -> None:
     """Entry point of the process."""
-    run(int(sys.argv[1]), int(sys.argv[2]))
+    run(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])
 
 
-def run(fd: int, parent: int) -> None:
+def run(fd: int, parent: int, name: str) -> None:
     """Be a replica at the other end of the socket ``fd``; does not return."""
+    title.show(name)
     die_with_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     channel = Channel(socket.socket(fileno=fd))

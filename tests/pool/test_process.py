@@ -8,12 +8,14 @@ import sys
 import textwrap
 from pathlib import Path
 
+import psutil
 import pytest
 
 from backends.faults import BROKEN
-from repl.messages import Failed, ModelSpec
-from repl.pool import Coordinator, Limits, ReplicaPlan
+from repl.messages import Failed, Finished, ModelSpec
+from repl.pool import Coordinator, Limits, ReplicaPlan, local
 from repl.pool.local import environment
+from repl.pool.nursery import Nursery
 from repl.pool.vitals import obituary
 from tests.nvml import Install
 from tests.pool.conftest import ask, plans
@@ -103,9 +105,25 @@ def test_a_child_gets_its_partition_by_name(gpus: Install) -> None:
 
 def test_the_last_words_of_a_process_that_gave_up_are_the_reason() -> None:
     error = obituary(
-        "m/0", BROKEN, "the process ended", ["loading", "the GPU does nothing more: bad address"]
+        "m/0", BROKEN, "the process ended", ["loading", "the GPU is lost: bad address"]
     )
     assert error.message == "replica m/0 gave up: the GPU is lost: bad address"
     assert obituary("m/0", BROKEN, "the process ended", []).message == (
         "replica m/0 ended with status 70 (the process ended)"
     )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no way to do it")
+@pytest.mark.parametrize("forked", [False, True])
+async def test_a_process_is_seen_under_its_replicas_name(forked: bool) -> None:
+    async with Nursery() as nursery:
+        launch = nursery.launch if forked else local.launch
+        async with Coordinator(plans(2), launch=launch) as pool:
+            await pool.ready()
+            seen = [psutil.Process(status.pid) for status in pool.status()]
+            assert [" ".join(one.cmdline()).strip() for one in seen] == [
+                "echo/0 on cpu:0 of multigpu-repl",
+                "echo/1 on cpu:1 of multigpu-repl",
+            ]
+            assert [one.name() for one in seen] == ["echo/0 on cpu:0", "echo/1 on cpu:1"]
+            assert isinstance(await pool.submit(ask("x")).wait(), Finished)
