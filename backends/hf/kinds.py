@@ -25,6 +25,7 @@ from repl.messages import ModelSpec
 
 CPU_SLOTS = 4
 GPU_SLOTS = 16
+_APART = "prompts of different lengths are read apart: padding alters them"
 _DIFFERS = "the self-test failed: answers differ from transformers' generate"
 
 
@@ -106,12 +107,10 @@ def choose_rows(network: Any, slots: int | None, device: str) -> RowsChoice:
     """
     many = slots or (CPU_SLOTS if device == "cpu" else GPU_SLOTS)
     if network.config.is_encoder_decoder:
-        make: Callable[[], Rows] = partial(Seq2SeqRows, network)
-        good = selftest.passes(network, make, together=False)
-        return RowsChoice(make, many, True, () if good else (_DIFFERS,))
+        return _encoder_decoder(network, many)
     if plain_cache(network):
         plain = partial(CausalRows, network)
-        make = plain
+        make: Callable[[], Rows] = plain
         if selftest.passes(network, make, together=True):
             parts = divisible(network.config) and selftest.divides(network, plain)
             return RowsChoice(make, many, True, divisible=parts)
@@ -126,6 +125,18 @@ def choose_rows(network: Any, slots: int | None, device: str) -> RowsChoice:
     if not selftest.passes(network, make, together=False):
         notes.append(_DIFFERS)
     return RowsChoice(make, slots or 1, False, tuple(notes))
+
+
+def _encoder_decoder(network: Any, slots: int) -> RowsChoice:
+    """Prompts are read together, padded, where that alters nothing."""
+    for ready_made in (True, False):
+        make = partial(Seq2SeqRows, network, ready_made)
+        if padded := selftest.pads(network, make):
+            break
+    notes = () if padded else (_APART,)
+    if not selftest.passes(network, make, together=False):
+        notes = (*notes, _DIFFERS)
+    return RowsChoice(make, slots, padded, notes)
 
 
 def divisible(config: Any) -> bool:

@@ -48,6 +48,26 @@ def divides(network: Any, make: Callable[[], CausalRows]) -> bool:
         return _unfit(error)
 
 
+def pads(network: Any, make: Callable[[], Rows]) -> bool:
+    """Whether a prompt beside a longer one leaves the logits that it leaves alone, and so do later tokens."""
+    prompts = [_prompt(network, length) for length in _PROMPTS]
+    try:
+        with torch.inference_mode():
+            rows, alone = make(), [make(), make()]
+            found = rows.prefill(prompts)
+            wanted = [own.prefill([prompt]) for own, prompt in zip(alone, prompts, strict=True)]
+            apart = [_distance(found, torch.cat(wanted))]
+            for kept in ([0, 1], [1]):
+                rows.select(kept)
+                tokens = found[kept].argmax(-1)
+                found = rows.decode(tokens)
+                wanted = [alone[row].decode(tokens[i : i + 1]) for i, row in enumerate(kept)]
+                apart.append(_distance(found, torch.cat(wanted)))
+        return max(apart) <= _tolerance(network)
+    except Exception as error:
+        return _unfit(error)
+
+
 def rewinds(network: Any, make: Callable[[], Rows]) -> bool:
     """Whether tokens read together are as if read alone, and leave no trace once they are cut off."""
     prompt = _prompt(network, _PROMPTS[0])

@@ -24,13 +24,19 @@ def decoder_start(network: Any) -> tuple[int, ...]:
 class Seq2SeqRows:
     """The encoder reads the prompts, padded on the right; the decoder's rows all have the same length."""
 
-    def __init__(self, network: Any) -> None:
+    def __init__(self, network: Any, ready_made: bool = False) -> None:
+        """``ready_made`` masks are what the network adds to its attention to the prompt.
+
+        Of others it asks the device in each step whether they hide anything.
+        """
         self._network = network
+        self._ready_made = ready_made
         self._start = decoder_start(network)
         self._cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
         self._encoded: Any = None
         self._mask = integers([[]], network)
-        self._padded = False
+        self._hidden: Tensor | None = None
+        """What is told of the padding in each step; None where there is none."""
         self.length = 0
 
     @property
@@ -51,7 +57,7 @@ class Seq2SeqRows:
         gaps = [longest - len(prompt) for prompt in prompts]
         ids = [[*prompt, *[0] * gap] for prompt, gap in zip(prompts, gaps, strict=True)]
         self._mask = integers([[1] * (longest - gap) + [0] * gap for gap in gaps], self._network)
-        self._padded = any(gaps)
+        self._hide(any(gaps))
         encoder = self._network.get_encoder()
         self._encoded = encoder(input_ids=integers(ids, self._network), attention_mask=self._mask)
         return self._forward(integers([list(self._start)] * len(prompts), self._network))[:, -1]
@@ -69,15 +75,23 @@ class Seq2SeqRows:
         chosen = integers(list(indices), self._network)
         self._cache.reorder_cache(chosen)
         self._mask = self._mask.index_select(0, chosen)
+        self._hide(self._hidden is not None)
         states = self._encoded.last_hidden_state
         self._encoded.last_hidden_state = states.index_select(0, chosen.to(states.device))
+
+    def _hide(self, padded: bool) -> None:
+        self._hidden = self._mask if padded else None
+        if padded and self._ready_made:
+            dtype = self._network.dtype
+            self._hidden = (self._mask[:, None, None] == 0) * torch.finfo(dtype).min
+            self._hidden = self._hidden.to(dtype)
 
     def _forward(self, ids: Tensor) -> Tensor:
         self.length += ids.shape[1]
         ready_made(self._cache.self_attention_cache, masked=True)
         out = self._network(
             encoder_outputs=self._encoded,
-            attention_mask=self._mask if self._padded else None,
+            attention_mask=self._hidden,
             decoder_input_ids=ids,
             past_key_values=self._cache,
             use_cache=True,

@@ -134,6 +134,33 @@ def test_a_model_whose_batches_differ_is_served_one_at_a_time(network, monkeypat
     assert choice.notes == ("one request at a time: batched answers would differ",)
 
 
+@pytest.mark.parametrize("kind", ["t5", "bart"])
+@pytest.mark.parametrize(("strange", "used", "batch"), [((), {4}, 2), ((4,), {2}, 2), ((2, 4), set(), 1)])
+def test_padding_is_masked_as_the_network_takes_it(
+    strange, used, batch, kind, checkpoint, load, engine, network, monkeypatch
+):
+    """By ready-made masks where they go, else by the common ones; where neither does nothing is padded."""
+    taken = set()
+    inner = type(network(kind)).forward
+
+    def choosy(self, *args, attention_mask=None, **kwargs):
+        if attention_mask is not None and not attention_mask.all():
+            taken.add(attention_mask.dim())
+            if attention_mask.dim() in strange:
+                raise ValueError("what is this?")
+        return inner(self, *args, attention_mask=attention_mask, **kwargs)
+
+    asked = [request(i, prompt) for i, prompt in enumerate(["the cat", "that was that and the hat"])]
+    wanted = run(engine(kind), *asked)
+    monkeypatch.setattr(type(network(kind)), "forward", choosy)
+    made = load(checkpoint(kind))
+    taken.clear()
+    found = run(made, *asked)
+    assert (taken, {one.end.batch for one in found}) == (used, {batch})
+    assert [one.tokens for one in found] == [one.tokens for one in wanted]
+    assert made.capabilities.notes == ((kinds._APART,) if batch == 1 else ())
+
+
 def test_a_loop_that_never_agrees_is_told(network, monkeypatch):
     monkeypatch.setattr(selftest, "passes", lambda *_, **__: False)
     for kind in ("gpt2", "t5"):
