@@ -78,7 +78,9 @@ class Speaker:
         if code in (401, 403):
             return self.fault("unauthorised", what, self._about_key())
         if code == 404:
-            return self.fault("unsupported", what, "does the address end as it should, as in /v1?")
+            return self.fault(
+                "unsupported", what, "does the address end as in /v1, and has the server still that model?"
+            )
         if code in (429, 503):
             return self.fault("unreachable", what, "it is busy or not ready: /retry later, or fewer slots")
         if 300 <= code < 400:

@@ -6,6 +6,7 @@ from backends.base import BackendError
 from backends.server import address, options, wire
 from backends.server.client import Client
 from backends.server.engine import Loop, ServerEngine
+from backends.server.faults import shortened
 from backends.server.kinds import KINDS, Kind
 from backends.server.looking import tasks
 from backends.server.options import Options
@@ -31,6 +32,12 @@ def load(model: ModelSpec) -> ServerEngine:
     loop = Loop()
     try:
         return loop.begin(_open(model, told, loop)).result()
+    except BackendError as error:
+        loop.end()
+        if error.error.kind != "unreachable":
+            raise
+        hint = f"when the server is there, /restart {model.name}"
+        raise BackendError("unreachable", error.error.message, hint) from None
     except BaseException:
         loop.end()
         raise
@@ -83,7 +90,7 @@ def _chosen(client: Client, found: list[wire.Served], told: Options) -> wire.Ser
             return named[0] if named else wire.Served(id=told.model)
     elif len(found) == 1:
         return found[0]
-    listed = ", ".join(one.id for one in found[:_NAMED]) + (" …" if len(found) > _NAMED else "")
+    listed = shortened(", ".join(one.id for one in found[:_NAMED]) + (" …" if len(found) > _NAMED else ""))
     there = f"serves {listed}" if found else "serves no model"
     if told.model is not None:
         raise client.speaker.fault("missing_file", f"has no model '{told.model}': it {there}", _CHOOSE)

@@ -18,6 +18,7 @@ from tests.conftest import require_tool
 
 Opened = Callable[..., ServerEngine]
 PLAIN = "/v1/completions"
+_PAST = "Wed, 21 Oct 2015 07:28:00 GMT"
 
 
 @pytest.fixture
@@ -72,6 +73,7 @@ def test_nobody_there(opened: Opened) -> None:
         with pytest.raises(BackendError) as caught:
             opened(url)
         assert caught.value.error.message == f"model 'far': {url} cannot be reached: Connection refused"
+        assert caught.value.error.hint == "when the server is there, /restart far"
 
 
 def test_names_that_mean_no_machine(opened: Opened) -> None:
@@ -104,7 +106,7 @@ def test_certificates_are_looked_at(tmp_path: Path, opened: Opened, monkeypatch:
     [
         (says({"error": {"message": "no key"}}, 401), "unauthorised: says 401: no key"),
         (says({"detail": "no\nright"}, 403), "unauthorised: says 403: no right (it wants a key"),
-        (says({}, 404), "unsupported: says 404 (does the address end as it should"),
+        (says({}, 404), "unsupported: says 404 (does the address end as in /v1"),
         (says({"error": "bad top_p"}, 400), "bad_parameter: says 400: bad top_p"),
         (
             says({"message": "maximum context length is 8 tokens"}, 400),
@@ -205,10 +207,11 @@ def test_endless_lines_and_endless_answers_are_bounded(
 
 def test_a_busy_server_is_asked_again(server: Scripted, opened: Opened, pauses: list[float]) -> None:
     engine = opened()
-    left = [says({}, 429, Retry_After="7"), says({}, 503), says({}, 429), words("now")]
+    left = [says({}, 429, Retry_After="7"), says({}, 503), says({}, 429, Retry_After=_PAST)]
+    left += [says({}, 429), words("now")]
     server.scripts[PLAIN] = lambda talk: left.pop(0)(talk)
     assert isinstance(asked(engine)[-1], Finished)
-    assert pauses == [7.0, 1.0, 2.0]
+    assert pauses == [7.0, 1.0, 0.0, 4.0]
 
 
 def test_but_not_for_ever(server: Scripted, opened: Opened, pauses: list[float]) -> None:
