@@ -67,8 +67,13 @@ def visible() -> list[Visible]:
     a process can use one of them only, which it has to be given by its UUID.
     """
     nvml = library()
-    if nvml is None:
+    try:
+        return _visible(nvml) if nvml is not None else []
+    except nvml.NVMLError:  # a driver that goes away; see ``forget``
         return []
+
+
+def _visible(nvml: Any) -> list[Visible]:
     cards = _cards(nvml)
     listed = environ.get("CUDA_VISIBLE_DEVICES")
     if listed is None:

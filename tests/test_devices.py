@@ -139,6 +139,20 @@ class TestGpus:
         assert devices.readings() == {}
         assert placed(config(a="auto")) == [("a/0", "cuda:0")]
 
+    def test_a_driver_that_goes_away_is_looked_for_again(
+        self, gpus: Install, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        fake = gpus("GPU-a")
+
+        def gone() -> int:
+            raise fake.NVMLError(pynvml.NVML_ERROR_UNINITIALIZED)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(pynvml, "nvmlDeviceGetCount", gone)
+            assert devices.readings() == {} and devices.gpus() == []
+            assert devices.readings() == {}
+        assert list(devices.readings()) == ["cuda:0"]
+
     def test_a_driver_that_fails_says_why(self, gpus: Install) -> None:
         assert nvml.fault() == ""
         gpus(fault=pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH)

@@ -101,9 +101,18 @@ SPEECH = {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8:backslashreplace"}
 """Makes what a process writes come at once, whatever it is; read when Python starts."""
 
 
+LAUNCHERS = (
+    *("RANK", "LOCAL_RANK", "GROUP_RANK", "ROLE_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"),
+    *("MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_RUN_ID", "TORCHELASTIC_USE_AGENT_STORE"),
+)
+"""What torchrun and its like tell their own processes: a replica is none of the job we may be in."""
+BINDINGS = ("OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY", "KMP_AFFINITY")
+"""Would bind the threads of all replicas to the same cores, as modules of clusters set them."""
+
+
 def environment(plan: ReplicaPlan) -> dict[str, str]:
     """The child's environment: its own devices alone, its share of threads, set before torch is imported."""
-    env = dict(os.environ)
+    env = {name: value for name, value in os.environ.items() if name not in (*LAUNCHERS, *BINDINGS)}
     words = nvml.words()
     own = [int(d.partition(":")[2] or 0) for d in plan.device.split("+") if d.startswith("cuda")]
     env["CUDA_VISIBLE_DEVICES"] = ",".join(words[n] if n < len(words) else str(n) for n in own)

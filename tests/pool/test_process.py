@@ -98,15 +98,21 @@ def test_a_child_counts_gpus_as_the_plan_does(gpus: Install, monkeypatch: pytest
     assert (env("cuda:1")["CUDA_VISIBLE_DEVICES"], env("cuda:1")["CUDA_DEVICE_ORDER"]) == ("1", "PCI_BUS_ID")
 
 
+def test_a_child_is_no_rank_of_the_job_we_are_in(gpus: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "OMP_PROC_BIND", "GOMP_CPU_AFFINITY", "NCCL_DEBUG"):
+        monkeypatch.setenv(name, "1")
+    assert env("cuda:0").keys() & {"RANK", "WORLD_SIZE", "MASTER_ADDR"} == set()
+    assert env("cuda:0").keys() & {"OMP_PROC_BIND", "GOMP_CPU_AFFINITY"} == set()
+    assert env("cuda:0")["NCCL_DEBUG"] == "1"
+
+
 def test_a_child_gets_its_partition_by_name(gpus: Install) -> None:
     gpus("GPU-a", "GPU-b").partitions = {"GPU-a": ["MIG-x", "MIG-y"]}
     assert [env(f"cuda:{n}")["CUDA_VISIBLE_DEVICES"] for n in range(3)] == ["MIG-x", "MIG-y", "GPU-b"]
 
 
 def test_the_last_words_of_a_process_that_gave_up_are_the_reason() -> None:
-    error = obituary(
-        "m/0", BROKEN, "the process ended", ["loading", "the GPU is lost: bad address"]
-    )
+    error = obituary("m/0", BROKEN, "the process ended", ["loading", "the GPU is lost: bad address"])
     assert error.message == "replica m/0 gave up: the GPU is lost: bad address"
     assert obituary("m/0", BROKEN, "the process ended", []).message == (
         "replica m/0 ended with status 70 (the process ended)"

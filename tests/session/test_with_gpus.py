@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pynvml
 import pytest
 
 from repl import devices
@@ -78,6 +79,14 @@ async def test_without_gpus_the_table_has_no_place_for_them(gpus: Install) -> No
         await session.run("/replicas", screen)
     table = screen.shown[-1]
     assert isinstance(table, Table) and "GPU" not in table.columns
+
+
+async def test_a_driver_that_fails_is_told_beside_the_replicas(gpus: Install) -> None:
+    gpus(fault=pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH)
+    async with sitting() as (session, screen):
+        await session.run("/replicas", screen)
+    table = screen.shown[-1]
+    assert isinstance(table, Table) and "version mismatch" in table.notes[0] and "doctor" in table.notes[0]
 
 
 GROUPS = [Replica("big/0", "big", "cuda:0+cuda:1"), Replica("big/1", "big", "cuda:2+cuda:3")]

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from repl import nvml
 from repl.config import ConfigError
 from repl.config.schema import device as named_device
 from repl.devices import place, readings, together
@@ -50,10 +51,12 @@ def _replica_table(session: "Session") -> Table:
         if s.capabilities
         for note in s.capabilities.notes
     }
+    fault = nvml.fault()
+    unused = (f"no GPU is used, since its driver fails: {fault}; see multigpu-repl doctor",) if fault else ()
     waiting = f"{session.coordinator.queued()} queued"
     gpu = ("GPU",) if known else ()
     columns = ("replica", "device", "state", "running", "tok/s", "memory", *gpu, "restarts", "pid")
-    return Table(f"replicas, {waiting}", columns, rows, (*errors, *told))
+    return Table(f"replicas, {waiting}", columns, rows, (*unused, *errors, *told))
 
 
 def _replica_row(status: ReplicaStatus, known: "Mapping[str, GpuReading]") -> tuple[str, ...]:
