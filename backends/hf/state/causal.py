@@ -94,6 +94,7 @@ class CausalRows:
         chosen = self._integers(list(indices))
         for layer in self._layers():
             own = chosen.to(layer.keys.device)  # where layers are spread
+            layer.keep()  # and no more of it, lest it stay in memory
             layer.keys = layer.keys[:, :, cut:].index_select(0, own)
             layer.values = layer.values[:, :, cut:].index_select(0, own)
         self._pads = [gap - cut for gap in self._pads]
@@ -109,6 +110,7 @@ class CausalRows:
         size = self.size
         try:
             for layer, more in zip(self._layers(), other._layers(), strict=True):
+                layer.keep()
                 layer.keys, layer.values = (
                     torch.cat([pad(own, (0, 0, mine, 0)), pad(new, (0, 0, theirs, 0))])
                     for own, new in ((layer.keys, more.keys), (layer.values, more.values))

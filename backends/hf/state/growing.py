@@ -52,8 +52,8 @@ class GrowingCache(DynamicCache):  # type: ignore[misc]
 class GrowingLayer(DynamicLayer):  # type: ignore[misc]
     """Keys and values ``[rows, heads, tokens, size]``, which lie at the beginning of larger tensors.
 
-    Whoever puts others in their place need not care about that: what does not lie there any more is copied
-    when the next token comes.
+    Who puts others in their place need not care about that: what does not lie there any more is copied when
+    the next token comes. But until then, or ``keep``, what was there before stays in memory.
     """
 
     keys: Tensor
@@ -63,41 +63,54 @@ class GrowingLayer(DynamicLayer):  # type: ignore[misc]
         super().__init__()
         self._room = room
         self._whole: tuple[Tensor, Tensor] | None = None
+        """Of whose tokens those that are held are the first, if there is any room behind them."""
+        self._limit = self._end = 0
+        """Tokens that there is room for; tokens of ``_given``."""
+        self._given: object = ()
+        """The keys as they were given out."""
 
     def update(
         self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor]:
         """See ``DynamicLayer``."""
-        if not self.is_initialized:
-            self.lazy_initialization(key_states, value_states)
-        start, count = self.get_seq_length(), key_states.shape[-2]
+        count = key_states.shape[2]
+        # Nearly always what is held is what was given out here the last time.
+        start = self._end if self.keys is self._given else self._start(key_states, value_states)
         end = start + count
-        if self._whole is None or not self._fits(self._whole, end):
-            self._whole = None  # which may be all that keeps it in memory
-            length = self._room.for_tokens(end)
-            keys = _copied(self.keys, start, key_states, length)
-            self.keys = keys.narrow(2, 0, start)
-            values = _copied(self.values, start, value_states, length)
-            self._whole = keys, values
+        if self._whole is None or end > self._limit:
+            self._whole = self._moved(key_states, value_states, start, end)
         keys, values = self._whole
         keys.narrow(2, start, count).copy_(key_states)
         values.narrow(2, start, count).copy_(value_states)
-        self.keys, self.values = keys.narrow(2, 0, end), values.narrow(2, 0, end)
+        self.keys = self._given = keys.narrow(2, 0, end)
+        self.values = values.narrow(2, 0, end)
+        self._end = end
         return self.keys, self.values
 
     def keep(self) -> None:
         """See ``GrowingCache``."""
         self._whole = None
+        self._given = ()
 
-    def _fits(self, whole: tuple[Tensor, Tensor], end: int) -> bool:
-        """Whether what is held is the beginning of ``whole``, all its rows, with room up to ``end``."""
-        keys, values = whole
-        return bool(
-            end <= keys.shape[2]
-            and keys.shape[0] == self.keys.shape[0]
-            and keys.data_ptr() == self.keys.data_ptr()
-            and values.data_ptr() == self.values.data_ptr()
-        )
+    def _start(self, key_states: Tensor, value_states: Tensor) -> int:
+        """How much is held of what somebody else put here; whether there is room behind it, too."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        if self._whole is not None and not (
+            self.keys.shape[0] == self._whole[0].shape[0]
+            and self.keys.data_ptr() == self._whole[0].data_ptr()
+            and self.values.data_ptr() == self._whole[1].data_ptr()
+        ):
+            self._whole = None
+        return int(self.get_seq_length())
+
+    def _moved(self, key_states: Tensor, value_states: Tensor, start: int, end: int) -> tuple[Tensor, Tensor]:
+        """Larger tensors, of which the first ``start`` tokens are what is held."""
+        self.keep()  # and no more of it: this may be all that has it stay in memory
+        self._limit = self._room.for_tokens(end)
+        keys = _copied(self.keys, start, key_states, self._limit)
+        self.keys = keys.narrow(2, 0, start)
+        return keys, _copied(self.values, start, value_states, self._limit)
 
 
 def _copied(held: Tensor, count: int, like: Tensor, length: int) -> Tensor:

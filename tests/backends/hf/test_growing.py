@@ -1,6 +1,7 @@
 """Keys and values that grow in place hold what transformers' own layers hold, whatever is done to them."""
 
 import random
+import weakref
 
 import pytest
 
@@ -102,6 +103,23 @@ def test_no_request_makes_room_for_more_than_it_may_hold(engine, monkeypatch):
     run(engine("llama"), request(1, "z" * 5, max_new=40), request(2, "zz", max_new=9), gap=3)
     longest = 5 + 40
     assert CHUNK <= max(seen) <= longest
+
+
+@pytest.mark.parametrize("what", ["select", "join"])
+def test_what_was_held_before_goes_at_once(network, what):
+    with torch.inference_mode():
+        rows, more = CausalRows(network("llama")), CausalRows(network("llama"))
+        for each in (rows, more):
+            each.prefill([[5, 6, 7], [8, 9, 5]])
+            each.reserve(100)
+            each.decode(torch.tensor([3, 4]))
+        layer = rows._cache.layers[0]
+        before = [weakref.ref(held) for held in (layer.keys, layer.values, *layer._whole)]
+        if what == "select":
+            rows.select([1])
+        else:
+            rows.join(more)
+    assert [each() for each in before] == [None] * 4
 
 
 def test_a_snapshot_of_all_there_is_stays_as_it_was(network):
