@@ -48,5 +48,13 @@ def short(text: str) -> str:
 
 
 def host(text: str) -> str:
-    """The machine's name."""
-    return urlsplit(text).hostname or ""
+    """The machine's name; empty where it cannot be told."""
+    try:
+        return urlsplit(text).hostname or ""
+    except ValueError:
+        return ""
+
+
+def shown(text: str) -> str:
+    """``text`` as it may be shown: an address without a user, a password or what comes after ``?``."""
+    return f"{text.partition(':')[0]}://{host(text)}" if is_address(text) and fault(text) else text

@@ -132,7 +132,7 @@ class _Chooser:
     def _split(self, text: str) -> tuple[str | None, str]:
         """``NAME=PATH`` as a pair, unless the whole is a path."""
         name, equals, path = text.partition("=")
-        if not equals or (self._base / text).exists():
+        if not equals or address.is_address(text) or (self._base / text).exists():
             return None, text
         if (fault := schema.name_fault(name)) is not None:
             raise ConfigError(f"--model: {fault}")
@@ -148,7 +148,7 @@ class _Chooser:
             )
             backend = said.backend or location.backend or recognise(location)
         except ConfigError as error:
-            raise ConfigError(f"--model {text}: {error}") from None
+            raise ConfigError(f"--model {address.shown(text)}: {error}") from None
         if backend is None:
             known = ", ".join(registry.names())
             raise ConfigError(
