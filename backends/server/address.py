@@ -44,7 +44,10 @@ def root(text: str) -> str:
 
 def short(text: str) -> str:
     """Host and port, for the name of a model that has no other."""
-    return urlsplit(text).netloc or text
+    try:
+        return urlsplit(text).netloc.rpartition("@")[2]
+    except ValueError:
+        return ""
 
 
 def host(text: str) -> str:
