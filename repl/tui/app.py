@@ -13,7 +13,7 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.command import Provider
-from textual.containers import Horizontal
+from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
@@ -103,11 +103,12 @@ class ReplApp(Actions):
         self.completions = Completions()
         self.tokens = TokenMode(self)
         self.comparing = Comparing(self)
-        yield self.frame.header
-        yield self.panes
-        yield self.comparing.bar
-        yield self.drawer
-        yield self.frame.replicas
+        with Vertical(id="above"):  # it has to make do with the room that the prompt leaves
+            yield self.frame.header
+            yield self.panes
+            yield self.comparing.bar
+            yield self.drawer
+            yield self.frame.replicas
         with Horizontal(id="ask"):
             yield Static(Content(" > "), id="mark")
             yield self.prompt

@@ -62,7 +62,7 @@ async def test_tall_figures_page_and_take_more_of_the_screen_when_asked() -> Non
         await desk.pilot.press("f6", "f6")
         await desk.until(lambda: desk.app.drawer.has_focus)
         await desk.pilot.press("f2")
-        await desk.until(lambda: desk.app.drawer.size.height == int(30 * 0.85))
+        await desk.until(lambda: desk.app.drawer.size.height == 30 - 7)
         await desk.pilot.press("f2", "end")
         await desk.until(lambda: any("row 99" in row for row in desk.drawn()))
         await desk.pilot.press("escape")
@@ -133,3 +133,17 @@ def test_only_the_letters_of_a_column_s_name_are_styled() -> None:
         "name            pid", "a longer one  32414", "b                 7"
     ]  # fmt: skip
     assert [made[0].text[span.start : span.end] for span in made[0].spans] == ["name", "pid"]
+
+
+async def test_a_tall_drawer_leaves_the_prompt_and_the_footer() -> None:
+    async with Desk("early", "late").running(100, 28) as desk:
+        for answering in await desk.ask("hello"):
+            answering.start().say("a").finish()
+        show(desk, Ruler(label="long", tall=200))
+        await desk.pilot.press("f6", "f6", "f6", "f2")
+        prompt, footer = desk.app.query_one("#ask"), desk.app.frame.footer
+        await desk.until(lambda: desk.app.drawer.size.height > 18)
+        assert (prompt.region.bottom, footer.region.bottom) == (27, 28)
+        desk.app.prompt.fill("one\n" * 7 + "eight")
+        await desk.until(lambda: prompt.size.height == 8)
+        assert (prompt.region.bottom, footer.region.bottom) == (27, 28)

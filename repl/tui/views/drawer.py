@@ -22,6 +22,8 @@ SHARE = 0.45
 """The most of the screen's height that it takes by itself."""
 TALL = 0.85
 """The most that it takes when it is asked to."""
+BESIDE = 7
+"""Rows that it leaves for what stands round it: heads and strip, replicas, prompt and footer."""
 CLOSE = "Esc closes"
 PAGES = "PageDown"
 SIDEWAYS = "F6 then →"
@@ -89,7 +91,7 @@ class Drawer(LineView):
             self.transcript.blocks[:] = [self._block(number) for number in range(len(self._outputs))]
             self.top = Position(top.block, 0, 0) if top.line else top
             self.action_columns(0)
-        most = max(2, int(self._screen.height * self._share))
+        most = max(2, min(int(self._screen.height * self._share), self._screen.height - BESIDE))
         self.styles.height = min(most, self._row_total() + self.HEADER)
         self.display = bool(self._outputs)
 
