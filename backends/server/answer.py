@@ -16,7 +16,7 @@ from repl.messages import Event, Finished, FinishReason, Hypothesis, Request, St
 _ROOM = 1 << 20
 _TOKEN = 64 << 10
 """Bytes that a stream may have: these, and so many for each token that was asked for."""
-_REASONS: dict[str, FinishReason] = {"length": "length", "max_tokens": "length"}
+_FAULTS = {"content_filter": "ask in other words"} | dict.fromkeys(("abort", "error"), "see the server's log")
 
 
 async def answer(served: Served, request: Request) -> AsyncGenerator[Event]:
@@ -154,17 +154,18 @@ class Writing:
         )
 
     def _reason(self, choice: Choice) -> FinishReason:
-        """Most servers say ``stop`` for an end token and a stop string alike; vLLM tells which."""
-        told = choice.finish_reason or ""
-        if told == "content_filter":
-            what = "ended the answer by its content filter"
-            raise self._served.client.speaker.fault("unsupported", what, "ask in other words")
-        if told in _REASONS:
-            return _REASONS[told]
-        params = self._request.params
-        if choice.stop_reason is not None:
+        """Most servers say ``stop`` for an end token and a stop string alike; vLLM and SGLang tell which."""
+        told, params = choice.finish_reason or "", self._request.params
+        if told in _FAULTS:
+            what = f"ended the answer itself ({told})"
+            raise self._served.client.speaker.fault("unsupported", what, _FAULTS[told])
+        if told == "length":
+            return "length"
+        matched = choice.matched_stop
+        if choice.stop_reason is not None or isinstance(matched, str) or f"#{matched}" in params.stop_tokens:
             return "stop"
-        return "stop" if params.stop and self._served.kind.name != "vllm" else "eos"
+        tells = self._served.kind.name in ("vllm", "sglang")
+        return "stop" if params.stop and not tells else "eos"
 
     def _push(self, which: int, token: Token, *, forced: bool = False) -> list[Step]:
         line = self._lines[which]

@@ -59,6 +59,9 @@ class Choice(msgspec.Struct, frozen=True):
     token_ids: list[TokenId] | None = None
     finish_reason: str | None = None
     stop_reason: int | str | None = None
+    """vLLM's: the stop string or the token of ``stop_token_ids`` that ended it."""
+    matched_stop: int | str | None = None
+    """SGLang's: the same, but of an end token too."""
     prompt_logprobs: list[dict[str, PromptToken] | None] | None = None
 
 

@@ -154,7 +154,7 @@ def stream(*data: bytes) -> Script:
         (stream(b'data: {"error": {"message": "OOM"}}\n\n'), "unreachable: broke off the answer: OOM"),
         (
             stream(b'data: {"choices": [{"finish_reason": "content_filter"}]}\n\n'),
-            "unsupported: ended the answer by its content filter",
+            "unsupported: ended the answer itself (content_filter)",
         ),
     ],
 )

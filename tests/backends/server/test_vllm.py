@@ -97,6 +97,26 @@ def test_which_stop_it_was_is_told(server: Scripted, engine: ServerEngine) -> No
     assert isinstance(last, Finished) and last.reason == "eos"
 
 
+def test_sglang_names_the_end_token_too(server: Scripted, opened: Opened) -> None:
+    server.scripts["/v1/models"] = served("org/big", owner="sglang")
+    engine = opened()
+    reasons = []
+    for matched in (2, 9, "b"):
+        server.scripts[PLAIN] = words("a", matched_stop=matched)
+        last = answer(engine, template=False, stop=("b",), stop_tokens=("#9",))[-1]
+        assert isinstance(last, Finished)
+        reasons.append(last.reason)
+    assert reasons == ["eos", "stop", "stop"]
+
+
+def test_sglangs_figures_are_those_after_the_temperature(server: Scripted, opened: Opened) -> None:
+    server.scripts |= {"/v1/models": served("org/big", owner="sglang"), PLAIN: tokens}
+    engine = opened()
+    for temperature, raw, processed in ((0.0, -0.25, None), (0.5, None, -0.25)):
+        step = answer(engine, template=False, temperature=temperature)[1]
+        assert isinstance(step, Step) and (step.raw_lp, step.proc_lp) == (raw, processed)
+
+
 def test_an_answer_is_branched_on_tokens(server: Scripted, engine: ServerEngine) -> None:
     first = answer(engine, logprobs=2, max_new=8)
     tea = next(step.top[1][0] for step in first if isinstance(step, Step))
