@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from backends import upload
 from backends.hf.state.growing import GrowingCache, Room
-from backends.hf.state.rows import Prompts, accepted, held_bytes, integers, ready_made
+from backends.hf.state.rows import Prompts, accepted, held_bytes, ready_made
 
 
 class KeptLayer(NamedTuple):
@@ -48,9 +49,12 @@ class CausalRows:
     def __init__(self, network: Any) -> None:
         self._network = network
         self._accepts = accepted(network)
+        self._device = network.device  # it takes a look at the weights to tell
         self._room = Room()
         self._cache = GrowingCache(self._room)
         self._pads: list[int] = []
+        self._column: tuple[list[int], Tensor] | None = None
+        """The padding as it was when a pass was last told, and as a tensor."""
         self.length = 0
 
     @property
@@ -68,8 +72,7 @@ class CausalRows:
         self.length = max(map(len, prompts))
         self._pads = [self.length - len(prompt) for prompt in prompts]
         ids = self._integers([[0] * gap + [*row] for gap, row in zip(self._pads, prompts, strict=True)])
-        gaps = self._integers(self._pads)[:, None]
-        positions = (torch.arange(self.length, device=ids.device) - gaps).clamp(min=0)
+        positions = (torch.arange(self.length, device=ids.device) - self._gaps()).clamp(min=0)
         return self._forward(ids, positions, 1)[:, -1]
 
     def read(self, tokens: Sequence[int]) -> Tensor:
@@ -83,7 +86,7 @@ class CausalRows:
 
     def decode(self, tokens: Tensor) -> Tensor:
         """See ``Rows``."""
-        positions = self.length - self._integers(self._pads)[:, None]
+        positions = self.length - self._gaps()
         self.length += 1
         return self._forward(tokens[:, None], positions, 1)[:, -1]
 
@@ -167,14 +170,14 @@ class CausalRows:
             layer.keys, layer.values = layer.keys[:, :, :length], layer.values[:, :, :length]
 
     def _append(self, tokens: Sequence[int], keep: int) -> Tensor:
-        positions = torch.arange(self.length, self.length + len(tokens), device=self._network.device)
+        positions = torch.arange(self.length, self.length + len(tokens), device=self._device)
         self.length += len(tokens)
         return self._forward(self._integers([list(tokens)]), positions[None], keep)
 
     def _forward(self, ids: Tensor, positions: Tensor, keep: int) -> Tensor:
         mask = None
         if any(self._pads):
-            mask = torch.arange(self.length, device=ids.device) >= self._integers(self._pads)[:, None]
+            mask = torch.arange(self.length, device=ids.device) >= self._gaps()
             mask = mask.long()
         ready_made(self._cache, masked=mask is not None)
         offered = {"position_ids": positions, "logits_to_keep": keep}
@@ -189,4 +192,10 @@ class CausalRows:
         return [layer for layer in self._cache.layers if layer.is_initialized]
 
     def _integers(self, values: Any) -> Tensor:
-        return integers(values, self._network)
+        return upload.integers(values, self._device)
+
+    def _gaps(self) -> Tensor:
+        """The padding of each row: int64 ``[rows, 1]``."""
+        if self._column is None or self._column[0] is not self._pads:
+            self._column = self._pads, self._integers(self._pads)[:, None]
+        return self._column[1]
