@@ -28,6 +28,7 @@ import msgspec
 import torch
 from torch import Tensor, distributed
 
+from backends import upload
 from backends.base import BackendError
 from backends.faults import end
 from backends.hf.state.causal import CausalRows, Snapshot
@@ -249,7 +250,7 @@ class Ranks:
                 self._kept.pop(number, None)
             case "decode", [tokens]:
                 device = self._network.device
-                self._rows[number].decode(torch.tensor(tokens, dtype=torch.int64, device=device))
+                self._rows[number].decode(upload.integers(tokens, device))
             case "join", [other]:
                 self._rows[number].join(self._rows[other])
             case "snapshot", [row, kept]:
