@@ -62,7 +62,7 @@ async def test_tall_figures_page_and_take_more_of_the_screen_when_asked() -> Non
         await desk.pilot.press("f6", "f6")
         await desk.until(lambda: desk.app.drawer.has_focus)
         await desk.pilot.press("f2")
-        await desk.until(lambda: desk.app.drawer.size.height == 30 - 7)
+        await desk.until(lambda: desk.app.drawer.size.height == int(30 * 0.85))
         await desk.pilot.press("f2", "end")
         await desk.until(lambda: any("row 99" in row for row in desk.drawn()))
         await desk.pilot.press("escape")

@@ -11,6 +11,7 @@ from textual.geometry import Size
 from textual.strip import Strip
 
 from repl.tui import keymap
+from repl.tui.status import Bar
 from repl.tui.views.lines import Line
 from repl.tui.views.transcript import Block, Position
 from repl.tui.views.view import LineView
@@ -22,8 +23,8 @@ SHARE = 0.45
 """The most of the screen's height that it takes by itself."""
 TALL = 0.85
 """The most that it takes when it is asked to."""
-BESIDE = 7
-"""Rows that it leaves for what stands round it: heads and strip, replicas, prompt and footer."""
+OTHERS = 3
+"""Rows that it leaves to others beside the bars: a pane's head, the prompt and the footer."""
 CLOSE = "Esc closes"
 PAGES = "PageDown"
 SIDEWAYS = "F6 then →"
@@ -91,7 +92,7 @@ class Drawer(LineView):
             self.transcript.blocks[:] = [self._block(number) for number in range(len(self._outputs))]
             self.top = Position(top.block, 0, 0) if top.line else top
             self.action_columns(0)
-        most = max(2, min(int(self._screen.height * self._share), self._screen.height - BESIDE))
+        most = max(2, min(int(self._screen.height * self._share), self._screen.height - self._beside))
         self.styles.height = min(most, self._row_total() + self.HEADER)
         self.display = bool(self._outputs)
 
@@ -107,6 +108,12 @@ class Drawer(LineView):
     @property
     def _width(self) -> int:
         return max(1, self._screen.width - 2 * self.MARGIN)
+
+    @property
+    def _beside(self) -> int:
+        """Rows of all that stands round it, at the least."""
+        bars = [bar.styles.height for bar in self.siblings if isinstance(bar, Bar) and bar.display]
+        return OTHERS + sum(int(height.value) for height in bars if height is not None)
 
     def _row_total(self) -> int:
         return sum(b[i].height(self._width) for b in self.transcript.blocks for i in range(len(b)))
