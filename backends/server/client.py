@@ -82,7 +82,7 @@ class Client:
     async def stream(self, path: str, body: dict[str, Any], most: int) -> AsyncIterator[AsyncIterator[Chunk]]:
         """The chunks of an answer of at most ``most`` bytes; leaving it closes the connection at once."""
         async with self._ask("POST", self._base + path, body | {"stream": True}) as response:
-            form = response.headers.get("content-type", "")
+            form = response.headers.get("content-type", "").lower()
             if not form.startswith("text/event-stream"):
                 raise self.speaker.strange(
                     f"answers with '{form[:80]}' where a stream of events was asked for"
@@ -115,8 +115,8 @@ class Client:
         content = None if body is None else msgspec.json.encode(body)
         headers = {"Content-Type": "application/json"} if body is not None else {}
         for attempt in range(TRIES):
-            request = self._http.build_request(method, url, content=content, headers=headers)
             with self.speaker.transport(begun=False):
+                request = self._http.build_request(method, url, content=content, headers=headers)
                 try:
                     response = await self._http.send(request, stream=True)
                 except (httpx2.ReadError, httpx2.WriteError, httpx2.RemoteProtocolError):

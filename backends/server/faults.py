@@ -46,6 +46,8 @@ class Speaker:
         """Failures of the connection; ``begun`` says that a part of an answer had come."""
         try:
             yield
+        except (httpx2.InvalidURL, UnicodeError) as error:
+            raise self.fault("bad_parameter", f"is no address: {first_line(error)}", "mend it") from None
         except httpx2.TimeoutException as error:
             waited = "did not answer in time" if not begun else "fell silent in the middle of the answer"
             hint = "is it overloaded? options: {silence: SECONDS} waits longer"

@@ -80,6 +80,9 @@ def test_names_that_mean_no_machine(opened: Opened) -> None:
     with pytest.raises(BackendError) as caught:
         opened("http://no-such-host.invalid/v1")
     assert caught.value.error.kind == "unreachable" and "cannot be reached" in caught.value.error.message
+    with pytest.raises(BackendError) as caught:
+        opened("http://é..é/v1")
+    assert caught.value.error.kind == "bad_parameter" and "is no address" in caught.value.error.message
 
 
 def test_certificates_are_looked_at(tmp_path: Path, opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
