@@ -15,8 +15,8 @@ from tests.nvml import Install, installer
 # Before anything imports torch or transformers: workers share the cores, and no test may reach a network.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
-# A shell that starts the tests in the background has them ignore Ctrl-C, and nohup a terminal that closes; the
-# programs whose ends by these are tested would inherit it.
+# A shell that starts the tests in the background has them ignore Ctrl-C, and nohup has them ignore a terminal
+# that closes; the programs whose ends by these are tested would inherit it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
