@@ -6,8 +6,12 @@ from backends.base import BackendError
 from backends.faults import end, first_line
 
 
-def require(model: str, device: str) -> None:
-    """Raise ``BackendError`` if torch cannot use the GPU that model ``model`` is to run on."""
+def begin(model: str, device: str) -> None:
+    """Make torch ready for model ``model`` on ``device``; ``BackendError`` if that is a GPU it cannot use.
+
+    What is float32 is computed as such, on a GPU as on a CPU: by itself torch has convolutions and recurrent
+    layers computed with ten bits of a number's 23.
+    """
     if not device.startswith("cuda"):
         return
     try:
@@ -19,6 +23,7 @@ def require(model: str, device: str) -> None:
             "multigpu-repl doctor tells which torch fits the driver; --devices cpu runs it on the CPU",
             str(error),
         ) from None
+    torch.backends.cudnn.allow_tf32 = False
 
 
 def end_if_lost() -> None:

@@ -31,7 +31,7 @@ _NAP = 0.0002
 
 def load(spec: ModelSpec, device: str, threads: int, progress: Progress) -> "FairseqEngine":
     """An engine that has answered once; raises ``BackendError``."""
-    cuda.require(spec.name, device)
+    cuda.begin(spec.name, device)
     torch.set_num_threads(threads)
     slots = spec.slots or (CPU_SLOTS if device == "cpu" else GPU_SLOTS)
     engine = FairseqEngine(loading.load(spec, device, progress), slots)

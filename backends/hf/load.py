@@ -46,7 +46,7 @@ def load(spec: ModelSpec, device: str, threads: int, progress: Progress) -> Batc
     """See ``Backend.load``."""
     try:
         with _quietly(threads):
-            cuda.require(spec.name, device)
+            cuda.begin(spec.name, device)
             return _load(spec, device, threads, progress)
     except Exception as error:
         raise while_loading(error, spec.name, spec.path, device) from error

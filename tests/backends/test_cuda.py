@@ -26,4 +26,11 @@ def test_a_model_for_a_gpu_is_refused_with_torchs_reason(backend: str, model: st
 
 
 def test_a_cpu_needs_nothing() -> None:
-    cuda.require("m", "cpu")
+    cuda.begin("m", "cpu")
+
+
+def test_float32_is_not_shortened(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "init", lambda: None)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    cuda.begin("m", "cuda:0")
+    assert not torch.backends.cudnn.allow_tf32 and not torch.backends.cuda.matmul.allow_tf32
