@@ -3,6 +3,7 @@
 import queue
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -73,6 +74,8 @@ class Capturing:
         self._left = {step.rows: step for step in sorted(steps, key=lambda step: step.rows)}
         self._sizes = list(self._left)
         self._pool: Any = None
+        self._spoilt: tuple[Any, Exception] | None = None
+        """A graph that could not be recorded, and why."""
 
     def attend(self, wake: Callable[[], None]) -> None:
         """See ``Source``."""
@@ -81,11 +84,13 @@ class Capturing:
     def take(self, running: int) -> Candidate | None:
         """See ``Source``."""
         wanted = max(self._left, default=0)
-        if running:
+        if running and self._spoilt is None:
             wanted = next((size for size in self._sizes if size >= running), 0)
         step = self._left.pop(wanted, None)
         if step is None:
             return None
+        if self._spoilt is not None:  # torch does not vouch for what it is after a failure
+            return _hopeless(step, self._spoilt[1])
         return Candidate(step, partial(self._captured, step), lambda: None)
 
     def _captured(self, step: Step) -> Callable[[], Tensor]:
@@ -97,16 +102,29 @@ class Capturing:
         with torch.cuda.stream(aside):
             for _ in range(_WARM_UP):
                 step.eagerly()
-        torch.cuda.current_stream(device).wait_stream(aside)
+        usual = torch.cuda.current_stream(device)
+        usual.wait_stream(aside)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.device(device), torch.cuda.graph(graph, pool=self._pool):
-            logits = step.eagerly()
+        try:
+            with torch.cuda.device(device), torch.cuda.graph(graph, pool=self._pool):
+                logits = step.eagerly()
+        except Exception as error:
+            cause = error.__context__ if isinstance(error.__context__, Exception) else error
+            self._clear_up(graph, cause, usual)
+            raise cause from None
 
         def replayed() -> Tensor:
             graph.replay()
             return logits
 
         return replayed
+
+    def _clear_up(self, graph: Any, error: Exception, usual: Any) -> None:
+        """What torch leaves undone where a recording fails: its stream stays, and its pool claims all memory."""
+        torch.cuda.set_stream(usual)
+        with suppress(RuntimeError):
+            torch._C._cuda_endAllocateToPool(usual.device_index, self._pool)
+        self._spoilt = graph, error
 
 
 def _hopeless(step: Step, error: Exception) -> Candidate:

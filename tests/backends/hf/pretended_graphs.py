@@ -16,10 +16,11 @@ from tests.backends.hf.pretended import Real
 class Graph:
     """In the place of ``torch.cuda.CUDAGraph``."""
 
-    replays = 0
-    """Of all graphs together."""
+    made = replays = 0
+    """Of all together."""
 
     def __init__(self):
+        Graph.made += 1
         self._done = []
 
     def record(self, function, args, kwargs, found):
@@ -40,8 +41,10 @@ class Graph:
 class Stream:
     """In the place of ``torch.cuda.Stream``."""
 
+    current = None
+
     def __init__(self, device=None):
-        pass
+        self.device_index = 0
 
     def wait_stream(self, other):
         assert isinstance(other, Stream)
@@ -49,12 +52,16 @@ class Stream:
 
 @contextmanager
 def _recording(card, graph, pool):
-    assert pool == "pool" and card.graph is None
-    card.graph = graph
+    assert pool == "pool" and card.graph is None and card.claimed is None
+    card.graph, card.claimed = graph, pool
+    usual, Stream.current = Stream.current, Stream()
     try:
         yield
+    except Exception as error:  # then torch leaves all else as it is
+        raise RuntimeError("CUDA error: operation failed due to a previous error during capture") from error
     finally:
         card.graph = None
+    card.claimed, Stream.current = None, usual
 
 
 @contextmanager
@@ -70,12 +77,23 @@ def graphs(card):
             "graph": partial(_recording, card),
             "graph_pool_handle": lambda: "pool",
             "Stream": Stream,
-            "current_stream": Stream,
+            "current_stream": lambda device=None: Stream.current,
+            "set_stream": partial(setattr, Stream, "current"),
             "stream": lambda stream: nullcontext(),
             "device": lambda device: nullcontext(),
         }.items():
             stack.enter_context(mock.patch.object(torch.cuda, name, value))
+        stack.enter_context(mock.patch.object(Stream, "current", Stream()))
+        card.claimed = None
+        stack.enter_context(
+            mock.patch.object(torch._C, "_cuda_endAllocateToPool", partial(_let_go, card), create=True)
+        )
         yield
+
+
+def _let_go(card, device, pool):
+    assert (device, pool) == (0, card.claimed)
+    card.claimed = None
 
 
 _REPLAY = torch.cuda.CUDAGraph.replay

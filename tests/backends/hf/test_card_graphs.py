@@ -93,7 +93,9 @@ def test_a_network_that_asks_the_device_stays_eager(card, checkpoint, engine, mo
         return inner(self, hidden)
 
     monkeypatch.setattr(modeling_llama.LlamaMLP, "forward", asking)
+    usual, before = torch.cuda.current_stream(), Graph.made
     made = prepared(loaded(checkpoint, "llama"))
+    assert torch.cuda.current_stream() == usual and Graph.made == before + (not pretended.REAL)
     (note,) = made.capabilities.notes
     assert note.startswith("steps for batches of 1, 2 stay eager: CUDA error: operation not permitted")
     alike(run(made, request(1))[0], run(engine("llama"), request(1))[0])
