@@ -120,7 +120,7 @@ class Capturing:
         return replayed
 
     def _clear_up(self, graph: Any, error: Exception, usual: Any) -> None:
-        """What torch leaves undone where a recording fails: its stream stays, and its pool claims all memory."""
+        """What torch leaves undone where a recording fails: its stream stays, its pool claims all memory."""
         torch.cuda.set_stream(usual)
         with suppress(RuntimeError):
             torch._C._cuda_endAllocateToPool(usual.device_index, self._pool)
