@@ -5,6 +5,7 @@ Only ``repl.cli`` uses it. Nothing heavy is imported here: ``--help`` must come 
 
 import argparse
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, NoReturn
 
 from repl.spelling import nearest
@@ -157,12 +158,14 @@ def records() -> Parser:
     chosen.add_argument("--model", metavar="NAME", help="only answers of this model")
     chosen.add_argument("--session", metavar="ID", help="only those of one session")
     chosen.add_argument("--task", metavar="NAME", help="only generate, score, lens ...")
-    chosen.add_argument("--since", metavar="DATE", help="only those asked since, as 2026-11-21 (UTC)")
+    chosen.add_argument(
+        "--since", type=_date, metavar="DATE", help="only those asked since, as 2026-11-21 (UTC)"
+    )
     chosen.add_argument("--probes", action="store_true", help="also what probes asked for their own ends")
     printed = Parser(add_help=False)
     printed.add_argument("--json", action="store_true", help="one JSON object a line")
     limited = Parser(add_help=False)
-    limited.add_argument("-n", "--limit", type=int, default=50, metavar="N", help="the latest N (50)")
+    limited.add_argument("-n", "--limit", type=_limit, default=50, metavar="N", help="the latest N (50)")
 
     def action(name: str, about: str, *parents: Parser) -> Parser:
         made: Parser = actions.add_parser(name, help=about, description=about, parents=[common, *parents])
@@ -188,6 +191,22 @@ def _number(word: str) -> int:
     if digits.isascii() and digits.isdigit() and len(digits) < 19:
         return int(digits)
     raise argparse.ArgumentTypeError(f"'{word}' is not the number of an answer: they look like #18")
+
+
+def _limit(word: str) -> int:
+    """How many answers, for argparse."""
+    if word.isascii() and word.isdigit() and len(word) < 19 and int(word):
+        return int(word)
+    raise argparse.ArgumentTypeError(f"'{word}' is not a number of answers: it must be a whole one from 1")
+
+
+def _date(word: str) -> str:
+    """A day, or a moment in it, as the record writes them; for argparse."""
+    try:
+        datetime.fromisoformat(word)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{word}' is not a date: write it as 2026-11-21") from None
+    return word
 
 
 def bench(names: Sequence[str]) -> Parser:

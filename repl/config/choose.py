@@ -212,7 +212,7 @@ def _end(text: str) -> str:
     """What a model is called by its place alone."""
     if address.is_address(text):
         return address.short(text)
-    return Path(text).stem if text.endswith(".pt") else Path(text).name
+    return Path(text).stem if text.endswith((".pt", ".gguf")) else Path(text).name
 
 
 def _fit(text: str) -> str:

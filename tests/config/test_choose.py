@@ -44,6 +44,13 @@ def test_paths_are_told_apart_by_their_look(folder: Path) -> None:
     assert config.name == "command line" and config.compare == ("early", "best", "hub-model")
 
 
+def test_a_file_gives_its_name_without_its_ending(folder: Path) -> None:
+    for name in ("best.pt", "llama-1.5.q8.gguf"):
+        (folder / name).touch()
+    config = choose(Arguments(models=("best.pt", "llama-1.5.q8.gguf"), backend="hf"), folder)
+    assert list(config.models) == ["best", "llama-1.5.q8"]
+
+
 def test_names_can_be_given(folder: Path) -> None:
     config = choose(Arguments(models=("base=runs/early", "tuned=runs/late")), folder)
     assert {name: m.path for name, m in config.models.items()} == {

@@ -114,6 +114,9 @@ def test_export_to_parquet_is_read_by_duckdb(records, tmp_path):
 
 def test_faults_are_explained(records, record, tmp_path, capsys):
     assert "there is no answer #9" in records("show", "9", code=exits.USAGE)
+    for words in (("-n", "9" * 30), ("-n", "0"), ("-n", "many")):
+        assert "not a number of answers" in records("list", *words, code=exits.USAGE)
+    assert "'99999' is not a date" in records("list", "--since", "99999", code=exits.USAGE)
     assert "not the number of an answer" in records("show", "x9", code=exits.USAGE)
     assert "no format '.doc'" in records("export", "x.doc", code=exits.USAGE)
     assert "nothing in the record fits" in records("export", "x.md", "--model", "no", code=exits.USAGE)
