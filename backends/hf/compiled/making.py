@@ -74,8 +74,8 @@ class Capturing:
         self._left = {step.rows: step for step in sorted(steps, key=lambda step: step.rows)}
         self._sizes = list(self._left)
         self._pool: Any = None
-        self._spoilt: tuple[Any, Exception] | None = None
-        """A graph that could not be recorded, and why."""
+        self._spoilt: tuple[Any, str] | None = None
+        """A graph whose recording broke off, and why."""
 
     def attend(self, wake: Callable[[], None]) -> None:
         """See ``Source``."""
@@ -90,7 +90,7 @@ class Capturing:
         if step is None:
             return None
         if self._spoilt is not None:  # torch does not vouch for what it is after a failure
-            return _hopeless(step, self._spoilt[1])
+            return _hopeless(step, RuntimeError(self._spoilt[1]))
         return Candidate(step, partial(self._captured, step), lambda: None)
 
     def _captured(self, step: Step) -> Callable[[], Tensor]:
@@ -109,6 +109,8 @@ class Capturing:
             with torch.cuda.device(device), torch.cuda.graph(graph, pool=self._pool):
                 logits = step.eagerly()
         except Exception as error:
+            if torch.cuda.current_stream(device) == usual:  # torch has cleared up: it was but short of memory
+                raise
             cause = error.__context__ if isinstance(error.__context__, Exception) else error
             self._clear_up(graph, cause, usual)
             raise cause from None
@@ -120,11 +122,11 @@ class Capturing:
         return replayed
 
     def _clear_up(self, graph: Any, error: Exception, usual: Any) -> None:
-        """What torch leaves undone where a recording fails: its stream stays, its pool claims all memory."""
+        """What torch leaves undone where a recording breaks off: its stream stays, its claim to memory too."""
         torch.cuda.set_stream(usual)
         with suppress(RuntimeError):
             torch._C._cuda_endAllocateToPool(usual.device_index, self._pool)
-        self._spoilt = graph, error
+        self._spoilt = graph, str(error)  # and not what the error keeps alive
 
 
 def _hopeless(step: Step, error: Exception) -> Candidate:

@@ -57,11 +57,17 @@ def _recording(card, graph, pool):
     usual, Stream.current = Stream.current, Stream()
     try:
         yield
-    except Exception as error:  # then torch leaves all else as it is
-        raise RuntimeError("CUDA error: operation failed due to a previous error during capture") from error
+    except Exception as error:
+        if "not permitted" in str(error):  # then torch leaves all else as it is
+            usual, card.graph = Stream.current, None
+            text = "CUDA error: operation failed due to a previous error during capture"
+            raise RuntimeError(text) from error
+        card.claimed = None
+        raise
+    else:
+        card.claimed = None
     finally:
-        card.graph = None
-    card.claimed, Stream.current = None, usual
+        card.graph, Stream.current = None, usual
 
 
 @contextmanager

@@ -95,7 +95,9 @@ def test_a_network_that_asks_the_device_stays_eager(card, checkpoint, engine, mo
     monkeypatch.setattr(modeling_llama.LlamaMLP, "forward", asking)
     usual, before = torch.cuda.current_stream(), Graph.made
     made = prepared(loaded(checkpoint, "llama"))
-    assert torch.cuda.current_stream() == usual and Graph.made == before + (not pretended.REAL)
+    assert torch.cuda.current_stream() == usual
+    if not pretended.REAL:
+        assert Graph.made == before + 1 and card.claimed is None
     (note,) = made.capabilities.notes
     assert note.startswith("steps for batches of 1, 2 stay eager: CUDA error: operation not permitted")
     alike(run(made, request(1))[0], run(engine("llama"), request(1))[0])
@@ -114,3 +116,22 @@ def test_a_network_that_counts_its_passes_is_not_trusted_to_a_graph(card, checkp
     made = loaded(checkpoint, "llama")
     monkeypatch.setattr(modeling_llama.LlamaMLP, "forward", counting)
     assert "differ from eager ones" in prepared(made).capabilities.notes[-1]
+
+
+def test_a_step_without_memory_stays_eager_alone(card, checkpoint, monkeypatch):
+    from transformers.models.llama import modeling_llama
+
+    inner = modeling_llama.LlamaMLP.forward
+
+    def full(self, hidden):
+        if len(hidden) == 2 and torch.cuda.current_stream() != usual:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return inner(self, hidden)
+
+    usual = torch.cuda.current_stream()
+    monkeypatch.setattr(modeling_llama.LlamaMLP, "forward", full)
+    assert prepared(loaded(checkpoint, "llama")).capabilities.notes == (
+        READY.replace("1, 2", "1"),
+        "steps for batches of 2 stay eager: CUDA out of memory. Tried to allocate 2.00 GiB.",
+    )
+    assert torch.cuda.current_stream() == usual
