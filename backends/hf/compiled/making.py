@@ -122,7 +122,7 @@ class Capturing:
         return replayed
 
     def _clear_up(self, graph: Any, error: Exception, usual: Any) -> None:
-        """What torch leaves undone where a recording breaks off: its stream stays, its claim to memory too."""
+        """What torch leaves undone where a recording breaks off: its stream and its claim to memory stay."""
         torch.cuda.set_stream(usual)
         with suppress(RuntimeError):
             torch._C._cuda_endAllocateToPool(usual.device_index, self._pool)
