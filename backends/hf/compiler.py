@@ -14,7 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-CODE, CONSTANTS = "step.so", "constants.pt"
+CODE, CALLS, CONSTANTS = "step.so", "step.json", "constants.pt"
+"""What is compiled, what it calls of torch by name (torch looks for that beside it), numbers of its own."""
 DONE = b"done"
 
 
@@ -67,6 +68,7 @@ def _end_with(source: BinaryIO) -> None:
 
 def _compile(job: Job) -> None:
     folder = Path(job.folder)
+    made = folder.parent / "made" / CODE
     import torch
     from transformers.integrations import sdpa_attention
 
@@ -86,10 +88,12 @@ def _compile(job: Job) -> None:
             "cpp.threads": job.threads,
             "aot_inductor.package_constants_in_so": False,
             "aot_inductor.precompile_headers": False,
-            "aot_inductor.output_path": str(folder.parent / "made" / CODE),
+            "aot_inductor.output_path": str(made),
         },
     )
-    (folder.parent / "made" / CODE).rename(folder / CODE)
+    made.rename(folder / CODE)
+    for calls in set(made.parent.glob("*.json")).difference(made.parent.glob("*_metadata.json")):
+        calls.rename(folder / CALLS)
     own = dict(step.eager.named_buffers(remove_duplicate=False))
     others = {name: value for name, value in program.constants.items() if name not in own}
     torch.save(others, folder / CONSTANTS)
