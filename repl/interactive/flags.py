@@ -9,6 +9,7 @@ import msgspec
 from backends import fingerprint
 from repl.arguments import UsageError
 from repl.batch.record import Style
+from repl.config.schema import MAX_REPLICAS
 from repl.interactive.parser import SPLITTING, parser
 from repl.params import ParamError, Value, check
 
@@ -46,6 +47,8 @@ def read(argv: list[str]) -> Wanted:
     said = parser().read(argv)
     if said.score_reference and (said.prefix_size or said.constraints):
         raise UsageError("--score-reference excludes --prefix-size and --constraints: nothing is searched")
+    if said.num_gpus is not None and not 0 <= said.num_gpus <= MAX_REPLICAS:
+        raise UsageError(f"--num-gpus: {said.num_gpus} is not allowed: it must be at most {MAX_REPLICAS}")
     settings, notes = _settings(said)
     options: dict[str, object] = {name: getattr(said, name) for name in SPLITTING if getattr(said, name)}
     # fairseq splits and joins nothing that it is not told to.
@@ -96,6 +99,10 @@ def _of_model(said: argparse.Namespace) -> dict[str, object]:
         overrides = None
     if not isinstance(overrides, dict):
         raise UsageError("--model-overrides: write a dict as Python does, {'dropout': 0.1}")
+    try:
+        msgspec.msgpack.encode(overrides)
+    except (OverflowError, TypeError, UnicodeEncodeError) as error:
+        raise UsageError(f"--model-overrides: this cannot be sent to a replica: {error}") from None
     if overrides:
         options["model_overrides"] = overrides
     return options
