@@ -58,7 +58,7 @@ FAULTS = {
         "models: {x: {path: runs/early, backend: fairsec}}",
         r"x\.backend: unknown backend 'fairsec': did you mean 'fairseq'\? there are .*hf",
     ),
-    "a chain of one": (HEAD + "chains: {c: base}", r"my\.yaml:3: chains\.c: 'base' is no chain"),
+    "a chain of one": (HEAD + "chains: {c: base}", r"my\.yaml:3: chains\.c: 'base' is not a chain"),
     "a chain called as a model": (HEAD + "chains: {x: 'x>x'}", r"my\.yaml:3: 'x' is a model"),
     "a chain called as a device": (HEAD + "chains: {gpu1: 'x>x'}", r"my\.yaml:3: 'gpu1' cannot name a chain"),
     "unknown model in compare": (
