@@ -351,11 +351,11 @@ def prepared(engine):
 
 
 def changed(folder, to):
-    """A checkpoint of the same make with other weights."""
+    """A checkpoint of the same make with other matrices."""
     shutil.copytree(folder, to)
     network = transformers.AutoModelForCausalLM.from_pretrained(folder)
     with torch.no_grad():
-        for weight in network.parameters():
+        for weight in filter(lambda weight: weight.dim() > 1, network.parameters()):
             weight.add_(torch.randn(weight.shape, generator=torch.manual_seed(5)) * 0.02)
     network.save_pretrained(to)
     return to
