@@ -1,7 +1,7 @@
-"""Room for keys and values: how many tokens fit on the device, and how many a request may come to hold.
+"""Room for keys and values: how many tokens fit on the device, and how many a request holds or may come to hold.
 
-Memory is counted in tokens, of all rows together and with their padding. A request is taken in when there is
-room for all it may come to hold, so a running one never finds the memory taken by another.
+Memory is counted in tokens, of all rows together and with their padding. Who may fill how much of it is said
+in ``backends.hf.reserve``.
 """
 
 from collections import Counter
@@ -25,11 +25,11 @@ _PROBE = 8
 
 
 class Demand(NamedTuple):
-    """What one request may come to hold."""
+    """What one request holds, or may come to hold."""
 
     rows: int
     length: int
-    """Tokens of each row, once the answer has all it may have."""
+    """Tokens of each row."""
     joins: bool
     """Shares a batch with others, padded to the longest of them."""
 
