@@ -1,4 +1,4 @@
-"""Room for keys and values: how many tokens fit on the device, and how many a request holds or may come to hold.
+"""Room for keys and values: how many tokens fit on the device, and how many a request holds or may hold.
 
 Memory is counted in tokens, of all rows together and with their padding. Who may fill how much of it is said
 in ``backends.hf.reserve``.
