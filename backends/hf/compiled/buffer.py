@@ -51,9 +51,9 @@ class Buffer:
             keys[slot, :, start:stop] = 0
             values[slot, :, start:stop] = 0
 
-    def slots(self, first: int, count: int) -> Held:
-        """All of ``count`` slots, where they lie."""
-        part = slice(first, first + count)
+    def slots(self, first: int, count: int, length: int | None = None) -> Held:
+        """The first ``length`` tokens of ``count`` slots, or all of these, where they lie."""
+        part = slice(first, first + count), slice(None), slice(length)
         return [(keys[part], values[part]) for _, keys, values in self._layers]
 
 

@@ -1,6 +1,7 @@
 """From a network to rows whose steps are eager until compiled or captured ones can take their place."""
 
 from functools import partial
+from itertools import count, takewhile
 from typing import Any
 
 from transformers import DynamicCache
@@ -11,7 +12,7 @@ from backends.hf.compiled import refused
 from backends.hf.compiled.buffer import Buffer
 from backends.hf.compiled.making import Capturing, Compiling
 from backends.hf.compiled.rows import Place, StaticRows
-from backends.hf.compiled.steps import Pass, Step, Steps
+from backends.hf.compiled.steps import Pass, Size, Step, Steps
 from backends.hf.compiled.warming import Source, Warming
 from backends.hf.kinds import RowsChoice, choose_rows, keeps_nothing, limits, plain_cache
 from backends.hf.state.memory import capacity
@@ -22,7 +23,9 @@ CPU_ROWS = 4
 """Most rows of a compiled step on a CPU."""
 CPU_TOKENS = 256
 GPU_TOKENS = 4096
-"""Of each row, unless the options or the model say otherwise: each step looks at all there may be."""
+"""Of each row, unless the options or the model say otherwise."""
+GPU_LEAST = 256
+"""Of each row of the shortest steps on a GPU."""
 LEAST_TOKENS = 16
 """The self-test's rows have to fit in."""
 _SHARE = 0.5
@@ -40,17 +43,17 @@ def prepare(
     eager = choose_rows(network, spec.slots, device)
     if not (eager.ragged and eager.divisible):
         raise refused(spec, "answers that share a batch would differ")
-    sizes = buckets(eager.slots, device)
+    sizes = [Size(rows, most) for rows in buckets(eager.slots, device) for most in lengths(length, device)]
     room = capacity(eager.make, share=spec.share)
     assert room is not None  # of keys and values it is always known
-    if sizes[-1] * length > room * _SHARE:
+    if sizes[-1].rows * length > room * _SHARE:
         raise BackendError(
             "out_of_memory",
-            f"model '{spec.name}': there is no memory for {sizes[-1]} compiled rows of {length} tokens",
+            f"model '{spec.name}': there is no memory for {sizes[-1].rows} compiled rows of {length} tokens",
             "lower static_tokens or slots, or take 'engine: compiled' out of its options",
         )
-    buffer, step = Buffer(network, sizes[-1], length), Pass(network, length)
-    ready, place, made = Steps(step, buffer), Place(), [Step(step, buffer, rows) for rows in sizes]
+    buffer, step = Buffer(network, sizes[-1].rows, length), Pass(network, length)
+    ready, place, made = Steps(step, buffer), Place(), [Step(step, buffer, *size) for size in sizes]
     source: Source = Capturing(made) if device.startswith("cuda") else Compiling(made, threads)
     make = partial(StaticRows, network, ready, place)
     return eager._replace(make=make, background=Warming(ready, place, source, sizes))
@@ -67,6 +70,16 @@ def buckets(slots: int, device: str) -> list[int]:
     while sizes[-1] < slots:
         sizes.append(min(2 * sizes[-1], slots))
     return sizes
+
+
+def lengths(most: int, device: str) -> list[int]:
+    """Of the texts that steps are made for: a step looks at all that it has room for.
+
+    On a CPU there is one; see ``buckets``.
+    """
+    if device == "cpu":
+        return [most]
+    return [*takewhile(lambda length: length < most, (GPU_LEAST << power for power in count())), most]
 
 
 def _length(checkpoint: Checkpoint, network: Any, device: str) -> int:

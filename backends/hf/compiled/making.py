@@ -25,7 +25,7 @@ class Compiling:
 
     def __init__(self, steps: Sequence[Step], threads: int) -> None:
         """To compute on so many threads."""
-        self._steps = sorted(steps, key=lambda step: step.rows)
+        self._steps = sorted(steps, key=lambda step: step.size)
         self._threads = threads
         self._made: queue.SimpleQueue[Candidate] = queue.SimpleQueue()
 
@@ -64,15 +64,15 @@ class Compiling:
 class Capturing:
     """CUDA graphs. To record one takes a moment, in which nothing else runs.
 
-    While requests run, only the step is recorded that they need; while none do, the others, and of these the
-    largest first, whose memory the smaller ones share.
+    While requests run, only the steps for so many rows are recorded, those for short texts first; while none
+    do, the others, and of these the largest first, whose memory the smaller ones share.
     """
 
     how = "CUDA graphs"
 
     def __init__(self, steps: Sequence[Step]) -> None:
-        self._left = {step.rows: step for step in sorted(steps, key=lambda step: step.rows)}
-        self._sizes = list(self._left)
+        self._left = {step.size: step for step in steps}
+        self._rows = sorted({step.size.rows for step in steps})
         self._pool: Any = None
         self._spoilt: tuple[Any, str] | None = None
         """A graph whose recording broke off, and why."""
@@ -83,12 +83,13 @@ class Capturing:
 
     def take(self, running: int) -> Candidate | None:
         """See ``Source``."""
-        wanted = max(self._left, default=0)
+        left = sorted(self._left, reverse=True)
         if running and self._spoilt is None:
-            wanted = next((size for size in self._sizes if size >= running), 0)
-        step = self._left.pop(wanted, None)
-        if step is None:
+            rows = next((rows for rows in self._rows if rows >= running), 0)
+            left = sorted(size for size in self._left if size.rows == rows)
+        if not left:
             return None
+        step = self._left.pop(left[0])
         if self._spoilt is not None:  # torch does not vouch for what it is after a failure
             return _hopeless(step, RuntimeError(self._spoilt[1]))
         return Candidate(step, partial(self._captured, step), lambda: None)

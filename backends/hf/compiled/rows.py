@@ -98,14 +98,14 @@ class StaticRows(CausalRows):
         """Into free slots, where they are enough."""
         assert isinstance(other, StaticRows)
         other.leave()
-        if self._slots is None or not self._fits(self.size + other.size, max(self.length, other.length)):
+        length = max(self.length, other.length)
+        if self._slots is None or not self._steps.fits(self.size + other.size, length):
             self.leave()
             super().join(other)
             return
         slots = range(self.size, self.size + other.size)
         for row, slot in enumerate(slots):
             self._steps.buffer.put(slot, other._held(row))
-        length = max(self.length, other.length)
         mine, theirs = length - self.length, length - other.length
         self._pads = [gap + mine for gap in self._pads] + [gap + theirs for gap in other._pads]
         self._slots += slots
@@ -140,13 +140,9 @@ class StaticRows(CausalRows):
             outside.update(keys, values, layers[0].at)
         self._cache, self._slots = outside, None
 
-    def _fits(self, rows: int, length: int) -> bool:
-        """Whether there is a step for so many rows, and room for their tokens and one more."""
-        return rows <= self._steps.most and length < self._steps.buffer.length
-
     def _enter(self) -> bool:
         """Be in the buffer, if that is possible now."""
-        if not self._shared or not self._fits(self.size, self.length):
+        if not self._shared or not self._steps.fits(self.size, self.length):
             self.leave()
             return False
         if self._slots is None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from backends.faults import first_line
 from backends.hf import selftest
 from backends.hf.compiled.rows import Place, StaticRows
-from backends.hf.compiled.steps import Step, Steps
+from backends.hf.compiled.steps import Size, Step, Steps
 from backends.hf.state.causal import CausalRows
 
 DIFFERS = "their answers differ from eager ones"
@@ -47,25 +47,25 @@ class Source(Protocol):
 class Warming:
     """See ``backends.hf.kinds.Background``."""
 
-    def __init__(self, steps: Steps, place: Place, source: Source, wanted: list[int]) -> None:
-        """``source`` will make a step for each number of rows in ``wanted``."""
+    def __init__(self, steps: Steps, place: Place, source: Source, wanted: list[Size]) -> None:
+        """``source`` will make a step of each size in ``wanted``."""
         self._steps = steps
         self._place = place
         self._source = source
         self._wanted = wanted
-        self._refused: dict[int, str] = {}
+        self._refused: dict[Size, str] = {}
         self._trial: Generator[None, None, None] | None = None
 
     @property
     def pending(self) -> bool:
         """Whether there are steps still to come."""
-        return len(self._steps.rows) + len(self._refused) < len(self._wanted)
+        return len(self._steps.sizes) + len(self._refused) < len(self._wanted)
 
     @property
     def notes(self) -> tuple[str, ...]:
         """How far it is, and what does not go."""
         found = []
-        ready = self._steps.rows
+        ready = self._steps.sizes
         if self.pending:
             found.append(
                 f"{self._source.how}: {len(ready)} of {len(self._wanted)} steps are ready, "
@@ -74,12 +74,12 @@ class Warming:
         if ready:
             length = self._steps.buffer.length
             found.append(
-                f"steps are {self._source.how} for batches of {_listed(ready)}, up to {length} tokens; "
+                f"steps are {self._source.how} for batches of {self._listed(ready)}, up to {length} tokens; "
                 "all else is eager"
             )
         for why in dict.fromkeys(self._refused.values()):
-            rows = [rows for rows, reason in self._refused.items() if reason == why]
-            found.append(f"steps for batches of {_listed(rows)} stay eager: {why}")
+            sizes = [size for size, reason in self._refused.items() if reason == why]
+            found.append(f"steps for batches of {self._listed(sizes)} stay eager: {why}")
         return tuple(found)
 
     def attend(self, wake: Callable[[], None]) -> None:
@@ -98,7 +98,7 @@ class Warming:
                 next(self._trial)
         except StopIteration:
             self._trial = None
-        if not self.pending and not self._steps.rows:
+        if not self.pending and not self._steps.sizes:
             self._steps.buffer.release()
         return self.pending
 
@@ -114,16 +114,22 @@ class Warming:
             alone.take(step)
             yield
             theirs = CausalRows(step.eager.network)
-            good = yield from selftest.agreement(step.eager.network, mine, theirs, step.rows)
+            good = yield from selftest.agreement(step.eager.network, mine, theirs, step.size.rows)
             why = "" if good else DIFFERS
         except Exception as error:  # a compiler's classes, and torch's, have nothing in common but this
             why = first_line(error)
         if why:
-            self._refused[step.rows] = why
+            self._refused[step.size] = why
             candidate.discard()
         else:
             self._steps.take(step)
 
-
-def _listed(rows: list[int]) -> str:
-    return ", ".join(map(str, sorted(rows)))
+    def _listed(self, sizes: list[Size]) -> str:
+        """Their numbers of rows, and the lengths of their texts where these are not all there are."""
+        every = {size.length for size in self._wanted}
+        found = []
+        for rows in sorted({size.rows for size in sizes}):
+            lengths = sorted(size.length for size in sizes if size.rows == rows)
+            only = "" if len(lengths) == len(every) else f" ({', '.join(map(str, lengths))} tokens)"
+            found.append(f"{rows}{only}")
+        return ", ".join(found)

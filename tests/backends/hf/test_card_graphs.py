@@ -5,6 +5,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from backends.hf import HuggingFace
+from backends.hf.compiled import load as compiled_load
 from repl.messages import Finished, ModelSpec
 from tests.backends.hf import pretended
 from tests.backends.hf.pretended_graphs import Graph, graphs
@@ -37,6 +38,23 @@ def test_every_kind_is_recorded_and_answers_as_on_the_cpu(kind, card, checkpoint
     assert Graph.replays > before + 10
     for mine, theirs in zip(found, run(engine(kind), *asked, gap=2), strict=True):
         alike(mine, theirs)
+
+
+def test_a_step_looks_no_further_than_the_texts_reach(card, checkpoint, engine, monkeypatch):
+    monkeypatch.setattr(compiled_load, "GPU_LEAST", 24)
+    made = prepared(loaded(checkpoint, "llama"))
+    assert made.capabilities.notes == (READY,)
+    asked = request(1, PROMPTS[1], max_new=60)
+    seen = []
+    replay = Graph.replay
+    monkeypatch.setattr(Graph, "replay", lambda graph: (seen.append(id(graph)), replay(graph)))
+    (found,) = run(made, asked)
+    alike(found, run(engine("llama"), asked)[0])
+    used = list(dict.fromkeys(seen))
+    assert len(used) == 3 and seen == sorted(seen, key=used.index)
+    reach = [len(found.started.prompt_ids) + at for at in range(1, len(seen) + 1)]
+    for step, most in zip(used, (24, 48, 96), strict=True):
+        assert max(reach[at] for at, one in enumerate(seen) if one == step) <= most
 
 
 @pytest.fixture(scope="module")

@@ -203,6 +203,20 @@ def test_sizes_double_up_to_the_number_of_slots_and_are_few_on_a_cpu(slots, devi
     assert loading.buckets(slots, device) == sizes
 
 
+@pytest.mark.parametrize(
+    ("most", "device", "found"),
+    [
+        (4096, "cuda:0", [256, 512, 1024, 2048, 4096]),
+        (600, "cuda:0", [256, 512, 600]),
+        (256, "cuda:0", [256]),
+        (90, "cuda:0", [90]),
+        (600, "cpu", [600]),
+    ],
+)
+def test_lengths_double_up_to_the_longest_text_and_are_one_on_a_cpu(most, device, found):
+    assert loading.lengths(most, device) == found
+
+
 class TestRefusals:
     def refused(self, load, folder, **spec):
         return support.refused(load, folder, **({"options": COMPILED} | spec))

@@ -200,7 +200,7 @@ class TestFailures:
         self, wrong, right, load, checkpoint, engine, monkeypatch, gate, passes, discarded
     ):
         def opened(folder, step):
-            return lambda: step.eagerly() * (2 if step.rows == wrong else 1)
+            return lambda: step.eagerly() * (2 if step.size.rows == wrong else 1)
 
         monkeypatch.setattr(packages, "opened", opened)
         gate.set()
@@ -268,7 +268,15 @@ class TestCaptures:
 
     def taken(self, source, running):
         candidate = source.take(running)
-        return candidate and candidate.step.rows
+        return candidate and candidate.step.size.rows
+
+    def test_short_texts_first_while_requests_run_and_long_ones_while_none_do(self, network):
+        model = network("llama")
+        eager = steps.Pass(model, 32)
+        buffer = loading.Buffer(model, 2, 32)
+        source = Capturing([steps.Step(eager, buffer, rows, most) for rows in (1, 2) for most in (16, 32)])
+        sizes = [source.take(running).step.size for running in (2, 0, 1, 1)]
+        assert sizes == [(2, 16), (2, 32), (1, 16), (1, 32)]
 
     def test_the_largest_first_while_nothing_runs(self, source):
         assert [self.taken(source, 0) for _ in range(5)] == [8, 4, 2, 1, None]

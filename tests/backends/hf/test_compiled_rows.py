@@ -111,7 +111,7 @@ def test_the_least_step_that_is_large_enough_is_taken(network):
     model, taken = network("llama"), []
     where = place(model)
     for step in where[0]._ready:
-        step.use(lambda step=step: taken.append(step.rows) or step.eagerly())
+        step.use(lambda step=step: taken.append(step.size.rows) or step.eagerly())
     rows = shared(model, where)
     rows.prefill([[5], [6], [7], [8]])
     for keep in ([0, 1, 2, 3], [0, 2, 3], [1, 2], [1]):
@@ -135,4 +135,4 @@ def test_rows_stay_outside_until_there_is_a_step_for_so_many(network):
         a, b = (rows.decode(torch.tensor([3, 4])) for rows in (mine, theirs))
         torch.testing.assert_close(a, b, atol=2e-4, rtol=0)
         inside.append(mine.static)
-    assert inside == [False, False, True, True] and ready.rows == [1, 4]
+    assert inside == [False, False, True, True] and [size.rows for size in ready.sizes] == [1, 4]
