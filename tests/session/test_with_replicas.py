@@ -158,7 +158,7 @@ async def test_replicas_come_and_go_while_lines_are_answered(chosen: Config):
         ("/replicas drain", "which replica"),
         ("/pin zz", "no replica or device is called 'zz'"),
         ("/replicas drain gpu9", "no replica 'cuda:9'"),
-        ("/replicas dance", "cannot 'dance'"),
+        ("/replicas dance", "does not know 'dance'"),
         ("/pin gpu5", "no replica is on cuda:5"),
         ("/pin a", "'a' is a model"),
     ],
