@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import msgspec
 
 from repl import eventloop
-from repl.bench import engine_compiled, engine_gpu, engine_guesses, engine_onnx, replicas
+from repl.bench import engine_gpu, engine_guesses, engine_paths, replicas
 from repl.bench.alone import Alone, Job
 from repl.bench.report import Figure, Report
 from repl.bench.rounds import cores, demo_lm, in_turn, random_lm
@@ -187,8 +187,8 @@ def run(*, quick: bool = False) -> Report:
     notes = costs(figures)
     if len(cores()) > 1:
         figures.append(eventloop.run(replicas.measure(rounds)))
-    figures += engine_onnx.figures(rounds)
-    figures += engine_compiled.figures(rounds)
+    figures += engine_paths.on_onnx_runtime(rounds)
+    figures += engine_paths.compiled(rounds)
     figures += engine_guesses.figures(rounds)
     figures += engine_gpu.figures(rounds)
     return Report(bench="engine", about=about, figures=tuple(figures), notes=tuple(notes))

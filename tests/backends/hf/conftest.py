@@ -6,6 +6,7 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 from backends.hf import HuggingFace
+from backends.hf.compiled import steps
 from repl.messages import ModelSpec
 from tests.backends.hf import support
 
@@ -79,3 +80,17 @@ def network(checkpoint):
         return networks[kind]
 
     return of
+
+
+@pytest.fixture
+def passes(monkeypatch):
+    """The number of rows in each pass through the buffer of compiled steps, those of their tests included."""
+    seen = []
+    inner = steps.Steps.run
+
+    def run(self, tokens, slots, positions):
+        seen.append(len(slots))
+        return inner(self, tokens, slots, positions)
+
+    monkeypatch.setattr(steps.Steps, "run", run)
+    return seen

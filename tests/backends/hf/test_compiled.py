@@ -48,20 +48,6 @@ def static(checkpoint, load):
     return of
 
 
-@pytest.fixture
-def passes(monkeypatch):
-    """The number of rows in each pass through the buffer."""
-    seen = []
-    inner = steps.Steps.run
-
-    def run(self, tokens, slots, positions):
-        seen.append(len(slots))
-        return inner(self, tokens, slots, positions)
-
-    monkeypatch.setattr(steps.Steps, "run", run)
-    return seen
-
-
 class TestAnswers:
     @pytest.mark.parametrize("kind", KINDS)
     @pytest.mark.parametrize("gap", [0, 3])

@@ -38,20 +38,6 @@ def gate(monkeypatch):
 
 
 @pytest.fixture
-def passes(monkeypatch):
-    """The number of rows in each pass through the buffer, those of tests included."""
-    seen = []
-    inner = steps.Steps.run
-
-    def run(self, tokens, slots, positions):
-        seen.append(len(slots))
-        return inner(self, tokens, slots, positions)
-
-    monkeypatch.setattr(steps.Steps, "run", run)
-    return seen
-
-
-@pytest.fixture
 def discarded(monkeypatch):
     """The folders that are to be made anew."""
     seen = []

@@ -1,19 +1,25 @@
-"""What surrounds the comparison with compiled steps."""
+"""What surrounds the comparisons with ONNX Runtime and with compiled steps."""
 
+import importlib.util
 import os
 import shutil
 
 import pytest
 
-from repl.bench import engine_compiled
+from repl.bench import engine_paths
 from repl.bench.alone import prepared
 from repl.bench.rounds import cache_in
 from tests.pool.test_preparing import Kettle
 
 
-def test_it_is_left_out_where_there_is_no_compiler(monkeypatch: pytest.MonkeyPatch):
+def test_onnx_runtime_is_left_out_where_it_is_not_installed(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert engine_paths.on_onnx_runtime(1) == []
+
+
+def test_compiled_steps_are_left_out_where_there_is_no_compiler(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(shutil, "which", lambda name: None)
-    assert engine_compiled.figures(1) == []
+    assert engine_paths.compiled(1) == []
 
 
 @pytest.mark.parametrize("before", [None, "/somewhere"])
