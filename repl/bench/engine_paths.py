@@ -1,4 +1,4 @@
-"""The Hugging Face engine on ONNX Runtime and with compiled steps against itself as it is, at two sizes of model.
+"""The Hugging Face engine on ONNX Runtime or with compiled steps against itself, at two sizes of model.
 
 Both sides run one loop and give one answer, so the ratio is that of the forward passes as far as they count.
 What has to be exported or compiled is so before the first round.
